@@ -1,0 +1,145 @@
+"""Environment → frozen settings: common fields, secrets from files, and a word on every mistake.
+
+Names: `EBBTIDE_<FIELD>` for what every service shares, `EBBTIDE_<SERVICE>_<FIELD>` for its own.
+Any variable may be given as `<NAME>_FILE` instead: the path of a file that holds the value.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from shared.errors import InvalidConfiguration
+
+PREFIX = "EBBTIDE_"
+SERVICES = ("INGEST", "SEGMENTER", "ALERTS", "API")
+# Read by the programs under deploy/, never by a service.
+TOOL_PREFIXES = ("LOCAL", "DEMO", "MIGRATE", "TEST", "BENCH", "CHAOS")
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class LogFormat(StrEnum):
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class CommonSettings(BaseModel):
+    """What every service needs. Each field's description is its line in `.env.example`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    environment: Environment = Field(
+        Environment.DEVELOPMENT, description="production refuses a driven clock and weak keys"
+    )
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level logged"
+    )
+    log_format: LogFormat = Field(LogFormat.JSON, description="json, or console for people")
+    clock_file: Path | None = Field(
+        None, description="file that drives product time; unset: the machine's time"
+    )
+
+
+class KafkaSettings(BaseModel):
+    """For the services that meet Kafka."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kafka_bootstrap: str = Field(description="host:port, comma-separated")
+
+
+class PostgresSettings(BaseModel):
+    """For the services that meet Postgres, each with its own role."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    postgres_dsn: SecretStr = Field(description="postgresql://role:password@host:port/database")
+
+
+S = TypeVar("S", bound=CommonSettings)
+
+
+def load(
+    settings: type[S],
+    *,
+    service: str,
+    environ: Mapping[str, str] = os.environ,
+    others: Iterable[str] = (),
+) -> S:
+    """Return the service's settings.
+
+    Raises InvalidConfiguration, naming the variable, when one is missing, malformed, unknown,
+    given twice, or not allowed in production. Variables that belong to another service or to a
+    tool are let be, and so are those in `others` (without the prefix).
+    """
+    values = {
+        field: value
+        for field in settings.model_fields
+        if (value := _given(variable_name(settings, field, service=service), environ)) is not None
+    }
+    _refuse_unknown(settings, service=service, environ=environ, others=others)
+    try:
+        loaded = settings.model_validate(values)
+    except ValidationError as error:
+        raise InvalidConfiguration(_explain(error, settings, service=service)) from None
+    if loaded.environment is Environment.PRODUCTION and loaded.clock_file is not None:
+        name = variable_name(settings, "clock_file", service=service)
+        raise InvalidConfiguration(f"{name}: product time can't be driven in production")
+    return loaded
+
+
+def variable_name(settings: type[BaseModel], field: str, *, service: str) -> str:
+    """Return the environment variable of a field: shared ones carry no service's name."""
+    return PREFIX + field.upper() if is_shared(field) else f"{PREFIX}{service.upper()}_{field.upper()}"
+
+
+def is_shared(field: str) -> bool:
+    return any(
+        field in common.model_fields
+        for common in (CommonSettings, KafkaSettings, PostgresSettings)
+    )
+
+
+def _given(name: str, environ: Mapping[str, str]) -> str | None:
+    value, path = environ.get(name), environ.get(f"{name}_FILE")
+    if value is not None and path is not None:
+        raise InvalidConfiguration(f"{name} and {name}_FILE are both set")
+    if path is None:
+        return value or None  # an empty variable counts as unset, as compose files write it
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise InvalidConfiguration(f"{name}_FILE: {error.strerror}: {path}") from None
+
+
+def _refuse_unknown(
+    settings: type[BaseModel], *, service: str, environ: Mapping[str, str], others: Iterable[str]
+) -> None:
+    known = {variable_name(settings, field, service=service) for field in settings.model_fields}
+    for common in (CommonSettings, KafkaSettings, PostgresSettings):
+        known |= {PREFIX + field.upper() for field in common.model_fields}
+    known |= {PREFIX + other for other in others}
+    foreign = tuple(
+        f"{PREFIX}{owner}_" for owner in (*SERVICES, *TOOL_PREFIXES) if owner != service.upper()
+    )
+    for name in environ:
+        bare = name.removesuffix("_FILE")
+        if name.startswith(PREFIX) and not {name, bare} & known and not name.startswith(foreign):
+            raise InvalidConfiguration(f"{name} is not a setting of {service}")
+
+
+def _explain(error: ValidationError, settings: type[BaseModel], *, service: str) -> str:
+    lines: list[str] = []
+    for problem in error.errors(include_input=False, include_url=False):
+        location: tuple[Any, ...] = problem["loc"]
+        name = variable_name(settings, str(location[0]), service=service) if location else service
+        missing = problem["type"] == "missing"
+        lines.append(f"{name} is missing" if missing else f"{name}: {problem['msg']}")
+    return "; ".join(lines)

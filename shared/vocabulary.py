@@ -1,0 +1,73 @@
+"""The words of the system: closed sets and ids that every part uses with the same meaning."""
+
+from enum import StrEnum
+from typing import NewType
+
+UserId = NewType("UserId", str)
+SourceId = NewType("SourceId", str)
+EventId = NewType("EventId", str)
+
+
+class EventType(StrEnum):
+    """What kind of record an event is; the first six are Segment's calls."""
+
+    TRACK = "track"
+    IDENTIFY = "identify"
+    PAGE = "page"
+    SCREEN = "screen"
+    GROUP = "group"
+    ALIAS = "alias"
+    FEEDBACK = "feedback"
+
+
+class Lifecycle(StrEnum):
+    """Where a user stands, from their activity alone."""
+
+    NEW = "new"
+    ACTIVE = "active"
+    SILENT = "silent"
+    CHURNED = "churned"
+    RETURNED = "returned"
+
+
+class TransitionKind(StrEnum):
+    """Which of a user's values a transition changes."""
+
+    LIFECYCLE = "lifecycle"
+
+
+class TransitionReason(StrEnum):
+    """Why a transition was written."""
+
+    FIRST_ACTIVITY = "first_activity"
+    ACTIVITY_RESUMED = "activity_resumed"
+    RETURNED_AFTER_CHURN = "returned_after_churn"
+    TIME_PASSED = "time_passed"
+
+
+class TransitionStatus(StrEnum):
+    """Whether a published transition still holds; a retracted one was contradicted later."""
+
+    WRITTEN = "written"
+    RETRACTED = "retracted"
+
+
+class AlertKind(StrEnum):
+    """What an alert warns of; each kind has a playbook and an owner."""
+
+    USER_CHURNED = "user_churned"
+
+
+class AlertState(StrEnum):
+    """The machine's own side of an alert; what people did to it is kept apart."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+class Severity(StrEnum):
+    """How urgent an alert is."""
+
+    NOTICE = "notice"
+    WARNING = "warning"
+    CRITICAL = "critical"
