@@ -1,0 +1,91 @@
+"""The segmenter's tables: users, the event log, transitions and the policies it follows."""
+
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    Interval,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from shared.database.tables import metadata
+
+INSTANT = DateTime(timezone=True)
+KEY = Text(collation="C")
+
+users = Table(
+    "users",
+    metadata,
+    Column("user_id", KEY, primary_key=True),
+    Column("part", Integer, nullable=False),  # the events partition whose lane sweeps this user
+    Column("first_seen", INSTANT, nullable=False),
+    Column("last_seen", INSTANT, nullable=False),
+    Column("span_start", INSTANT, nullable=False),  # the latest span of activity ends at last_seen
+    Column("earlier_spans", ARRAY(INSTANT), nullable=False),  # start, end, start, end, … ascending
+    Column("lifecycle", Text, nullable=False),
+    Column("lifecycle_since", INSTANT, nullable=False),
+    Column("deadline", INSTANT),  # null: time alone changes nothing any more
+    Column("deadline_to", Text),
+    Column("event_count", BigInteger, nullable=False),
+    Column("known_at", INSTANT, nullable=False),  # the latest received_at folded for this user
+    Column("policy_version", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),  # counts the corrections of this user's history
+    Column("updated_at", INSTANT, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("received_at", INSTANT, primary_key=True),  # partitioned by day of it
+    Column("user_id", KEY, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("name", Text),
+    Column("timestamp", INSTANT, nullable=False),
+    Column("anonymous_id", Text),
+    Column("active", Boolean, nullable=False),
+    Column("historical", Boolean, nullable=False),
+    Column("flags", ARRAY(Text), nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("kafka_offset", BigInteger, nullable=False),
+    Column("payload", JSON, nullable=False),  # json, not jsonb: the client's own bytes
+)
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("transition_id", Uuid, primary_key=True),
+    Column("at", INSTANT, primary_key=True),  # event time; partitioned by month of it
+    Column("user_id", KEY, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("before", Text),
+    Column("after", Text, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),  # product time
+    Column("reason", Text, nullable=False),
+    Column("policy_version", Integer, nullable=False),
+    Column("historical", Boolean, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    Column("retracted_at", INSTANT),  # product time; set: a later arrival contradicted it
+    Column("retracted_because", Text),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("new_for", Interval, nullable=False),
+    Column("silent_after", Interval, nullable=False),
+    Column("churned_after", Interval, nullable=False),
+    Column("returned_for", Interval, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_at", INSTANT, nullable=False),
+    Column("activated_at", INSTANT),  # the active policy is the one activated last
+)
