@@ -97,13 +97,14 @@ def load(
 
 def variable_name(settings: type[BaseModel], field: str, *, service: str) -> str:
     """Return the environment variable of a field: shared ones carry no service's name."""
-    return PREFIX + field.upper() if is_shared(field) else f"{PREFIX}{service.upper()}_{field.upper()}"
+    return (
+        PREFIX + field.upper() if is_shared(field) else f"{PREFIX}{service.upper()}_{field.upper()}"
+    )
 
 
 def is_shared(field: str) -> bool:
     return any(
-        field in common.model_fields
-        for common in (CommonSettings, KafkaSettings, PostgresSettings)
+        field in common.model_fields for common in (CommonSettings, KafkaSettings, PostgresSettings)
     )
 
 

@@ -85,7 +85,9 @@ async def _run(settings: MigrateSettings) -> None:
 
 
 def main() -> int:
-    argparse.ArgumentParser(prog="python -m shared.database.migrate", description=__doc__).parse_args()
+    argparse.ArgumentParser(
+        prog="python -m shared.database.migrate", description=__doc__
+    ).parse_args()
     try:
         settings = load(MigrateSettings, service="migrate", others=PROVISION_OTHERS)
     except InvalidConfiguration as error:

@@ -106,7 +106,9 @@ async def _configure(
 
 
 def main() -> int:
-    argparse.ArgumentParser(prog="python -m shared.kafka.provision", description=__doc__).parse_args()
+    argparse.ArgumentParser(
+        prog="python -m shared.kafka.provision", description=__doc__
+    ).parse_args()
     try:
         settings = load(ProvisionSettings, service="migrate", others=MIGRATE_OTHERS)
         if settings.environment is Environment.PRODUCTION and settings.replication == 1:

@@ -23,7 +23,7 @@ def redact_secrets(
 
 def configure_logging(*, service: str, level: str, json: bool) -> None:
     """Set up structlog and the standard library's logging for this process."""
-    shared = [
+    shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

@@ -105,7 +105,9 @@ LANE_REWOUND = _counter(
 )
 LANE_RESTARTS = _counter("lane_restarts_total", "Lanes started anew after an error", "group", "why")
 LANE_OFFSET_GAPS = _counter(
-    "lane_offset_gaps_total", "Offsets skipped by the log (transaction markers, compaction)", "group"
+    "lane_offset_gaps_total",
+    "Offsets skipped by the log (transaction markers, compaction)",
+    "group",
 )
 LANE_RECORDS_LOST = _counter(
     "lane_records_lost_total", "Records that retention removed before they were folded", "group"
@@ -114,7 +116,9 @@ LANE_FROZEN = _gauge(
     "lane_frozen_partitions", "Partitions stopped until an operator resets them", "group"
 )
 LANE_STUCK = _counter("lane_stuck_total", "Lanes that the watchdog found without progress", "group")
-KEEPER_BEATS = _counter("keeper_beats_total", "Beats of the lease keeper, by outcome", "group", "outcome")
+KEEPER_BEATS = _counter(
+    "keeper_beats_total", "Beats of the lease keeper, by outcome", "group", "outcome"
+)
 DEAD_LETTERS = _counter("dead_letters_total", "Inputs put among the dead letters", "origin", "code")
 OUTBOX_SENT = _counter("outbox_sent_total", "Outbox messages acknowledged by Kafka", "topic")
 OUTBOX_OLDEST_SECONDS = _gauge(
@@ -122,9 +126,7 @@ OUTBOX_OLDEST_SECONDS = _gauge(
 )
 
 # segmenter
-FOLD_EVENTS = _counter(
-    "fold_events_total", "Events by what the fold made of them", "outcome"
-)
+FOLD_EVENTS = _counter("fold_events_total", "Events by what the fold made of them", "outcome")
 FOLD_DELAY_SECONDS = _histogram(
     "fold_delay_seconds", "Product time from receipt of an event to its fold", buckets=DELAY_SECONDS
 )
@@ -144,7 +146,9 @@ ALERTS_HISTORICAL = _counter(
     "alerts_historical_total", "Transitions that were too old to raise a live alert", "kind"
 )
 NOTIFICATIONS = _counter("notifications_total", "Delivery attempts, by result", "channel", "result")
-NOTIFICATIONS_PENDING = _gauge("notifications_pending", "Notifications not yet delivered", "channel")
+NOTIFICATIONS_PENDING = _gauge(
+    "notifications_pending", "Notifications not yet delivered", "channel"
+)
 
 # api
 API_LAG_SECONDS = _gauge("api_lag_seconds", "Age of the numbers that the api serves")

@@ -1,6 +1,16 @@
 """The tables of alerts: what fired, what was sent, and which transitions were already seen."""
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Identity, Integer, Table, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.database.tables import metadata

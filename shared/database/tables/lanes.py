@@ -1,7 +1,18 @@
 """Protocol state of the lanes: who folds which partition, and how far. Written by every worker,
-each in its own groups only (row-level security)."""
+each in its own groups only (row-level security).
+"""
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Identity, Integer, LargeBinary, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+)
 
 from shared.database.tables import metadata
 
