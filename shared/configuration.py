@@ -82,20 +82,20 @@ def load(
     values = {
         field: value
         for field in settings.model_fields
-        if (value := _given(variable_name(settings, field, service=service), environ)) is not None
+        if (value := _given(variable_name(field, service=service), environ)) is not None
     }
     _refuse_unknown(settings, service=service, environ=environ, others=others)
     try:
         loaded = settings.model_validate(values)
     except ValidationError as error:
-        raise InvalidConfiguration(_explain(error, settings, service=service)) from None
+        raise InvalidConfiguration(_explain(error, service=service)) from None
     if loaded.environment is Environment.PRODUCTION and loaded.clock_file is not None:
-        name = variable_name(settings, "clock_file", service=service)
+        name = variable_name("clock_file", service=service)
         raise InvalidConfiguration(f"{name}: product time can't be driven in production")
     return loaded
 
 
-def variable_name(settings: type[BaseModel], field: str, *, service: str) -> str:
+def variable_name(field: str, *, service: str) -> str:
     """Return the environment variable of a field: shared ones carry no service's name."""
     return (
         PREFIX + field.upper() if is_shared(field) else f"{PREFIX}{service.upper()}_{field.upper()}"
@@ -123,7 +123,7 @@ def _given(name: str, environ: Mapping[str, str]) -> str | None:
 def _refuse_unknown(
     settings: type[BaseModel], *, service: str, environ: Mapping[str, str], others: Iterable[str]
 ) -> None:
-    known = {variable_name(settings, field, service=service) for field in settings.model_fields}
+    known = {variable_name(field, service=service) for field in settings.model_fields}
     for common in (CommonSettings, KafkaSettings, PostgresSettings):
         known |= {PREFIX + field.upper() for field in common.model_fields}
     known |= {PREFIX + other for other in others}
@@ -136,11 +136,11 @@ def _refuse_unknown(
             raise InvalidConfiguration(f"{name} is not a setting of {service}")
 
 
-def _explain(error: ValidationError, settings: type[BaseModel], *, service: str) -> str:
+def _explain(error: ValidationError, *, service: str) -> str:
     lines: list[str] = []
     for problem in error.errors(include_input=False, include_url=False):
         location: tuple[Any, ...] = problem["loc"]
-        name = variable_name(settings, str(location[0]), service=service) if location else service
+        name = variable_name(str(location[0]), service=service) if location else service
         missing = problem["type"] == "missing"
         lines.append(f"{name} is missing" if missing else f"{name}: {problem['msg']}")
     return "; ".join(lines)

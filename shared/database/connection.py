@@ -1,0 +1,36 @@
+"""The one kind of connection that lanes and stores work on, and how its errors are told apart."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import asyncpg
+
+from shared.errors import RejectedByStore, StoreUnavailable
+
+Connection = asyncpg.Connection[Any]
+
+# The data itself is refused: the same statement with the same data fails again.
+_REJECTED = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+_UNAVAILABLE = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise RejectedByStore or StoreUnavailable in place of the driver's errors."""
+    try:
+        yield
+    except _REJECTED as error:
+        raise RejectedByStore(f"{type(error).__name__}: {error}") from error
+    except _UNAVAILABLE as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

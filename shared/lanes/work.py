@@ -1,0 +1,82 @@
+"""What a lane asks of a service: to apply one batch inside the lane's fenced transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from shared.database.connection import Connection
+from shared.kafka.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one partition in offset order; empty on an idle beat, when only time passes.
+
+    `now` is product time. `watermark` is the instant up to which everything that was received for
+    this partition is folded once this batch is (product time, never beyond `now`; None: unknown).
+    A time-only change may be written up to the watermark and no further.
+    """
+
+    group: str
+    topic: str
+    part: int
+    records: Sequence[Record]
+    now: datetime
+    watermark: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record that can't be applied; the lane keeps it as a dead letter in the same transaction."""
+
+    record: Record
+    code: str
+    field: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessage:
+    """A message that leaves with the transaction. `at` is product time, its record's timestamp."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the batch came to. `more_due` asks for another turn at once, without waiting."""
+
+    refused: Sequence[Refused] = ()
+    messages: Sequence[OutboxMessage] = ()
+    more_due: bool = False
+    # Called after the commit and only then, with no arguments: metrics of what really happened.
+    after_commit: Sequence["AfterCommit"] = field(default_factory=tuple)
+
+
+class AfterCommit(Protocol):
+    def __call__(self) -> None: ...
+
+
+class LaneWork(Protocol):
+    """One service's effects. One object serves every lane of its group."""
+
+    async def prepare(self, batch: Batch) -> None:
+        """Make room for the batch (partitions of tables), outside and before the transaction.
+
+        Idempotent. May raise RetryableError.
+        """
+        ...
+
+    async def apply(self, connection: Connection, batch: Batch) -> Applied:
+        """Apply every record, all effects on `connection`; never commits, never rolls back.
+
+        It must be a function of the batch and of what the transaction reads: a lane that lost its
+        connection applies the same records again. Raises RejectedByStore when the store refuses
+        the data: the lane then halves the batch, within savepoints, until the record is found,
+        and keeps that one as a dead letter. RetryableError: the lane starts anew.
+        """
+        ...
