@@ -1,0 +1,61 @@
+"""The services as programs: their order, and the environment that each is started with."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+# Each needs those before it only in order to be useful, not in order to start; ingest opens last.
+ORDER = ("segmenter", "alerts", "api", "ingest")
+ROLES = ("segmenter", "alerts", "api")
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the services are told about the rest: one set for the whole system."""
+
+    kafka_bootstrap: str
+    postgres_dsns: Mapping[str, str]  # by service
+    clock_file: Path
+    source: str
+    write_key: str
+    api_key: str
+
+
+def environment(
+    service: str, around: Surroundings, *, port: int, base: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of a service: `base`, with what is decided here on top."""
+    prefix = f"EBBTIDE_{service.upper()}"
+    values = {
+        **base,
+        "EBBTIDE_CLOCK_FILE": str(around.clock_file),
+        f"{prefix}_HOST": HOST,
+        f"{prefix}_PORT": str(port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if service != "api":
+        values["EBBTIDE_KAFKA_BOOTSTRAP"] = around.kafka_bootstrap
+    if service != "ingest":
+        values["EBBTIDE_POSTGRES_DSN"] = around.postgres_dsns[service]
+    if service == "ingest":
+        values["EBBTIDE_INGEST_WRITE_KEYS"] = f"{around.source}:{around.write_key}"
+    if service == "api":
+        values["EBBTIDE_API_KEYS"] = f"local:{around.api_key}"
+    return values
+
+
+def answers(url: str) -> bool:
+    """Tell whether a GET is answered with a success."""
+    try:
+        return httpx.get(url, timeout=2.0, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def python() -> Path:
+    """Return the interpreter that runs the services: this one."""
+    return Path(sys.executable)
