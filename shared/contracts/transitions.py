@@ -11,12 +11,17 @@ TRANSITION_VERSION = 1
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a transition rests on: the event that caused it, or the silence that passed."""
+    """What a transition rests on: the event that caused it, or the time that passed.
+
+    `last_seen` and `silent_for_s` tell of the silence that began or ended; `since` is where the
+    period began that ran out (being new, having returned).
+    """
 
     source: str | None = None
     event_id: str | None = None
     last_seen: datetime | None = None
     silent_for_s: float | None = None
+    since: datetime | None = None
 
 
 class TransitionMessage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -128,7 +128,9 @@ OUTBOX_OLDEST_SECONDS = _gauge(
 # segmenter
 FOLD_EVENTS = _counter("fold_events_total", "Events by what the fold made of them", "outcome")
 FOLD_DELAY_SECONDS = _histogram(
-    "fold_delay_seconds", "Product time from receipt of an event to its fold", buckets=DELAY_SECONDS
+    "fold_delay_seconds",
+    "Product time from receipt to fold, of the oldest event of each batch",
+    buckets=DELAY_SECONDS,
 )
 TRANSITIONS = _counter("transitions_total", "Transitions written", "kind", "after", "reason")
 TRANSITIONS_RETRACTED = _counter(
@@ -136,7 +138,9 @@ TRANSITIONS_RETRACTED = _counter(
 )
 SWEEP_USERS = _counter("sweep_users_total", "Users changed because time passed")
 SWEEP_DELAY_SECONDS = _histogram(
-    "sweep_delay_seconds", "Product time from a deadline to its transition", buckets=DELAY_SECONDS
+    "sweep_delay_seconds",
+    "Product time from a deadline to its transition, of the oldest one of each batch",
+    buckets=DELAY_SECONDS,
 )
 
 # alerts

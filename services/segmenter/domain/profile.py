@@ -1,0 +1,163 @@
+"""A user as the segmenter knows them, and how activity and time move them on."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from services.segmenter.domain.deadlines import Deadline, next_deadline, standing
+from services.segmenter.domain.lifecycle import LIVE, Step, timeline
+from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.spans import Span, Spans, add_instants
+from services.segmenter.domain.transition import difference
+from shared.vocabulary import Lifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One user. `part` is the events partition whose lane lets time pass for them."""
+
+    user_id: str
+    part: int
+    spans: Spans
+    lifecycle: Lifecycle
+    lifecycle_since: datetime
+    deadline: Deadline | None
+    event_count: int
+    known_at: datetime
+    policy_version: int
+    revision: int = 0
+
+    @property
+    def first_seen(self) -> datetime:
+        return self.spans[0].start
+
+    @property
+    def last_seen(self) -> datetime:
+        return self.spans[-1].end
+
+    @property
+    def settled(self) -> datetime:
+        """The instant up to which this user's history is written."""
+        return max(self.last_seen, self.lifecycle_since)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """One user's activity in one batch: when it happened, and when the latest of it was received."""
+
+    instants: Collection[datetime]
+    known_at: datetime
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a user: the new profile, and the steps that no longer hold or hold from now."""
+
+    profile: Profile
+    retracted: tuple[Step, ...] = ()
+    written: tuple[Step, ...] = ()
+
+
+def begin(user_id: str, arrivals: Arrivals, policy: Policy) -> Change:
+    """Return a user who was never seen before."""
+    spans = add_instants((), arrivals.instants, silent_after=policy.silent_after)
+    steps = timeline(spans, policy)
+    written = standing(steps, spans[-1].end)
+    profile = Profile(
+        user_id,
+        arrivals.part,
+        spans,
+        written[-1].after,
+        written[-1].at,
+        next_deadline(steps, spans[-1].end),
+        len(arrivals.instants),
+        arrivals.known_at,
+        policy.version,
+    )
+    return Change(profile, written=tuple(written))
+
+
+def advance(profile: Profile, arrivals: Arrivals, policy: Policy) -> Change:
+    """Return the user after more activity, in whatever order it came."""
+    extended = _extend(profile, arrivals, policy)
+    return _rewrite(profile, arrivals, policy) if extended is None else Change(extended)
+
+
+def pass_time(change: Change, until: datetime, policy: Policy) -> Change:
+    """Return the user after every step that is due by `until`, each at its own instant."""
+    profile = change.profile
+    if profile.deadline is None or profile.deadline.at > until:
+        return change
+    steps = timeline(profile.spans, policy)
+    due = [step for step in steps if profile.settled < step.at <= until]
+    moved = replace(
+        profile,
+        lifecycle=due[-1].after,
+        lifecycle_since=due[-1].at,
+        deadline=next_deadline(steps, until),
+    )
+    return Change(moved, change.retracted, (*change.written, *due))
+
+
+def _extend(profile: Profile, arrivals: Arrivals, policy: Policy) -> Profile | None:
+    """Return the user where the activity only moves `last_seen`, as most does; None otherwise.
+
+    Inside the latest span, and before time alone would have changed anything, no step comes or goes.
+    """
+    deadline, span = profile.deadline, profile.spans[-1]
+    latest = max(arrivals.instants)
+    if (
+        deadline is None
+        or profile.lifecycle not in LIVE
+        or min(arrivals.instants) < span.start
+        or latest >= deadline.at
+    ):
+        return None
+    return Profile(
+        profile.user_id,
+        arrivals.part,
+        profile.spans if latest <= span.end else (*profile.spans[:-1], Span(span.start, latest)),
+        profile.lifecycle,
+        profile.lifecycle_since,
+        deadline if latest <= span.end else _later(profile, latest, policy),
+        profile.event_count + len(arrivals.instants),
+        max(profile.known_at, arrivals.known_at),
+        profile.policy_version,
+        profile.revision,
+    )
+
+
+def _later(profile: Profile, latest: datetime, policy: Policy) -> Deadline | None:
+    """Return the deadline once `last_seen` has moved on to `latest`, before the old deadline."""
+    deadline = profile.deadline
+    if deadline is not None and deadline.to in LIVE:
+        return deadline  # a period runs out before the silence would begin, and that stays so
+    if profile.lifecycle is Lifecycle.ACTIVE:
+        return Deadline(latest + policy.silent_after, Lifecycle.SILENT)
+    spans = (*profile.spans[:-1], Span(profile.spans[-1].start, latest))
+    return next_deadline(timeline(spans, policy), max(latest, profile.lifecycle_since))
+
+
+def _rewrite(profile: Profile, arrivals: Arrivals, policy: Policy) -> Change:
+    """Compare the history that stands with the one that should, up to what is settled."""
+    spans = add_instants(profile.spans, arrivals.instants, silent_after=policy.silent_after)
+    steps = timeline(spans, policy)
+    settled = max(profile.settled, *arrivals.instants)
+    now_standing = standing(steps, settled)
+    retracted, written = difference(
+        standing(timeline(profile.spans, policy), profile.settled), now_standing
+    )
+    moved = Profile(
+        profile.user_id,
+        arrivals.part,
+        spans,
+        now_standing[-1].after,
+        now_standing[-1].at,
+        next_deadline(steps, settled),
+        profile.event_count + len(arrivals.instants),
+        max(profile.known_at, arrivals.known_at),
+        profile.policy_version,
+        profile.revision + bool(retracted),
+    )
+    return Change(moved, retracted, written)

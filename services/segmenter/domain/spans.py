@@ -1,0 +1,34 @@
+"""Spans of activity: what a user's instants of activity leave behind, whatever order they came in."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Activity from `start` to `end` without a silence in between."""
+
+    start: datetime
+    end: datetime
+
+
+# Disjoint, ascending, each at least `silent_after` after the one before.
+Spans = tuple[Span, ...]
+
+
+def add_instants(spans: Spans, instants: Iterable[datetime], *, silent_after: timedelta) -> Spans:
+    """Return the spans with the instants in them.
+
+    An instant joins a span when less than `silent_after` lies between them: a gap of exactly
+    `silent_after` is a silence. The result is the same for any order and any repetition.
+    """
+    pieces = sorted([*spans, *(Span(instant, instant) for instant in instants)])
+    joined: list[Span] = []
+    for piece in pieces:
+        if joined and piece.start - joined[-1].end < silent_after:
+            last = joined[-1]
+            joined[-1] = Span(last.start, max(last.end, piece.end))
+        else:
+            joined.append(piece)
+    return tuple(joined)

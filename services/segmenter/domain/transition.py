@@ -1,0 +1,112 @@
+"""Transitions: the steps of a history as facts with an id, a reason and what they rest on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid5
+
+from services.segmenter.domain.lifecycle import Step
+from shared.vocabulary import Lifecycle, TransitionKind, TransitionReason
+
+_NAMESPACE = UUID("6b1f3a52-6f0e-5c53-9d0c-1f2a8f5f2f9e")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The event behind a step, where one is. `historical`: it says so itself, or came too late."""
+
+    source: str
+    event_id: str
+    historical: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a transition rests on."""
+
+    source: str | None = None
+    event_id: str | None = None
+    last_seen: datetime | None = None
+    silent_for_s: float | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change of a user's value: `at` is when it became true, `recorded_at` when it was noticed."""
+
+    transition_id: UUID
+    user_id: str
+    kind: TransitionKind
+    before: Lifecycle | None
+    after: Lifecycle
+    at: datetime
+    recorded_at: datetime
+    reason: TransitionReason
+    policy_version: int
+    historical: bool
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What every transition of one user in one batch has in common."""
+
+    user_id: str
+    policy_version: int
+    revision: int
+    recorded_at: datetime
+    live_since: datetime  # what is dated earlier is history, and never warns anybody
+
+
+def difference(
+    old: Sequence[Step], new: Sequence[Step]
+) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """Return the steps that no longer hold, and those that hold from now on, each in order."""
+    old_keys, new_keys = {step.key for step in old}, {step.key for step in new}
+    retracted = tuple(step for step in old if step.key not in new_keys)
+    written = tuple(step for step in new if step.key not in old_keys)
+    return retracted, written
+
+
+def transition(step: Step, setting: Setting, cause: Cause | None) -> Transition:
+    """Return the step as a transition; `cause` is None where time alone was the reason."""
+    return Transition(
+        transition_id(step, setting),
+        setting.user_id,
+        TransitionKind.LIFECYCLE,
+        step.before,
+        step.after,
+        step.at,
+        setting.recorded_at,
+        step.reason,
+        setting.policy_version,
+        step.at < setting.live_since if cause is None else cause.historical,
+        _evidence(step, cause),
+    )
+
+
+def transition_id(step: Step, setting: Setting) -> UUID:
+    """Return the same id whenever the same change is written again after a crash.
+
+    The revision sets a step that is written once more, after it was retracted, apart from itself.
+    """
+    microseconds = (step.at - _EPOCH) // _MICROSECOND
+    name = (
+        f"{TransitionKind.LIFECYCLE}|{step.before or ''}|{step.after}|{microseconds}"
+        f"|{setting.policy_version}|{setting.revision}|{setting.user_id}"
+    )
+    return uuid5(_NAMESPACE, name)
+
+
+def _evidence(step: Step, cause: Cause | None) -> Evidence:
+    silent_for = None if step.quiet_since is None else step.at - step.quiet_since
+    return Evidence(
+        source=None if cause is None else cause.source,
+        event_id=None if cause is None else cause.event_id,
+        last_seen=step.quiet_since,
+        silent_for_s=None if silent_for is None else silent_for.total_seconds(),
+        since=step.period_start,
+    )
