@@ -1,12 +1,18 @@
 """Which addresses a notice may be sent to: nothing that only the inside of a network can reach."""
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
-# A public address that answers as Azure's host agent to every virtual machine.
-_METADATA = frozenset({ip_address("168.63.129.16")})
 _NAT64 = IPv6Network("64:ff9b::/96")
+# What `is_global` misses, in some or in all versions of Python.
+_REFUSED = (
+    ip_network("168.63.129.16/32"),  # Azure's host agent, at a public address
+    ip_network("192.0.0.0/24"),  # protocol assignments; Oracle's metadata service
+    ip_network("192.88.99.0/24"),  # relays of 6to4
+    ip_network("64:ff9b:1::/48"),  # translation inside a network
+    ip_network("fec0::/10"),  # the former private range
+)
 
 
 def why_url_refused(url: str, *, allow_local: bool) -> str | None:
@@ -33,13 +39,12 @@ def why_address_refused(address: str) -> str | None:
     try:
         outer = ip_address(address)
     except ValueError:
-        return "not an address"
+        return "is not an address"
     for candidate in (outer, *_inside(outer)):
-        if candidate in _METADATA:
-            return "a cloud's metadata service"
         # Multicast counts as global in the registry, yet no web server has such an address.
-        if not candidate.is_global or candidate.is_multicast:
-            return "not a public address"
+        refused = any(candidate in network for network in _REFUSED)
+        if refused or not candidate.is_global or candidate.is_multicast:
+            return "is not a public address"
     return None
 
 

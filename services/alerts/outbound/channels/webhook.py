@@ -109,7 +109,9 @@ class Webhook:
         addresses = [str(entry[4][0]) for entry in found]
         refusals = (why_address_refused(address) for address in addresses)
         why = None if self._target.allow_local else next(filter(None, refusals), None)
-        return addresses[:ADDRESSES_TRIED] if why is None else Answer(Result.PERMANENT, why)
+        return (
+            addresses[:ADDRESSES_TRIED] if why is None else Answer(Result.PERMANENT, f"host {why}")
+        )
 
     async def _post(
         self, body: bytes, *, delivery_id: UUID, addresses: Sequence[str]

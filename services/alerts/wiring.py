@@ -1,0 +1,144 @@
+"""Builds the alerts service: transitions in, alerts and notices out, probes beside them."""
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+
+from shared.http.probes import Health, probes_app
+from shared.http.server import HttpServer
+from shared.lanes.keeper import Lanes
+
+from services.alerts.inbound.delivery_loop import DeliveryLoop
+from services.alerts.inbound.transition_lane import TransitionLane
+from services.alerts.outbound.alert_store import AlertStore
+from services.alerts.outbound.channels.webhook import Webhook, WebhookTarget
+from services.alerts.outbound.notification_store import PostgresNotifications
+from services.alerts.settings import Settings
+from shared.clock import SystemClock, clock_from
+from shared.contracts import topics
+from shared.kafka.durable_log import DurableLog
+from shared.observability.metrics import Metrics
+from shared.process import Part
+
+SERVICE = "alerts"
+
+
+class Alerts:
+    """The service's parts in the order in which they start, and how it is."""
+
+    def __init__(self, settings: Settings) -> None:
+        quiet_http_client()
+        self._metrics = Metrics()
+        worker = settings.worker or worker_name()
+        dsn = settings.postgres_dsn.get_secret_value()
+        self._channels = channels(settings)
+        self._notifications = PostgresNotifications(dsn, application_name=worker)
+        self._delivery = DeliveryLoop(
+            channels=self._channels,
+            store=self._notifications,
+            metrics=self._metrics,
+            draw=secrets.SystemRandom().random,
+        )
+        log = DurableLog(
+            bootstrap=settings.kafka_bootstrap, metrics=self._metrics, client_id=worker
+        )
+        self._lanes = Lanes(
+            group=settings.group,
+            worker=worker,
+            topics=[topics.TRANSITIONS.name],
+            work=TransitionLane(
+                book=AlertStore,
+                channels=[channel.name for channel in self._channels],
+                metrics=self._metrics,
+                alerted=self._delivery.wake,
+            ),
+            clock=clock_from(settings.clock_file),
+            metrics=self._metrics,
+            bootstrap=settings.kafka_bootstrap,
+            dsn=dsn,
+            log=log,
+            ledger=settings.ledger,
+        )
+        self._log = log
+        self._server = HttpServer(
+            probes_app(live=self._live, ready=self._ready, metrics=self._metrics),
+            host=settings.host,
+            port=settings.port,
+            service=SERVICE,
+            metrics=self._metrics,
+        )
+
+    def parts(self) -> Sequence[Part]:
+        outlets = Outlets(self._notifications, self._channels)
+        return [self._server, outlets, self._delivery, LogPart(self._log), self._lanes]
+
+    def _live(self) -> Health:
+        lanes = self._lanes.health()
+        checks = {
+            "lanes": "ok" if lanes.live else lanes.reason,
+            "delivery": "ok" if self._delivery.alive() else "ended",
+        }
+        return Health(lanes.live and self._delivery.alive(), checks)
+
+    def _ready(self) -> Health:
+        lanes = self._lanes.health()
+        checks = {
+            "lanes": "ok" if lanes.ready else lanes.reason,
+            "delivery": "ok" if self._delivery.ready() else "the database does not answer",
+        }
+        return Health(lanes.ready and self._delivery.ready(), checks)
+
+
+class Outlets:
+    """Lets go of the delivery's connections after its last attempt."""
+
+    def __init__(self, notifications: PostgresNotifications, channels: Sequence[Webhook]) -> None:
+        self._notifications = notifications
+        self._channels = channels
+
+    async def start(self) -> None:
+        """Both connect when first used."""
+
+    async def stop(self) -> None:
+        for channel in self._channels:
+            await channel.close()
+        await self._notifications.close()
+
+
+class LogPart:
+    """The write path of the lanes' outbox: begun before the lanes, closed after them."""
+
+    def __init__(self, log: DurableLog) -> None:
+        self._log = log
+
+    async def start(self) -> None:
+        await self._log.start()
+
+    async def stop(self) -> None:
+        await self._log.close()
+
+
+def channels(settings: Settings) -> list[Webhook]:
+    """Return the channels that are configured; without any, alerts are kept and none is sent."""
+    if settings.webhook_url is None or settings.webhook_secret is None:
+        return []
+    target = WebhookTarget(
+        url=settings.webhook_url.get_secret_value(),
+        secret=settings.webhook_secret.get_secret_value(),
+        allow_local=settings.webhook_allow_local,
+    )
+    # The machine's clock: product time may be driven, and a receiver compares with its own clock.
+    return [Webhook(target, clock=SystemClock())]
+
+
+def quiet_http_client() -> None:
+    """Keep httpx from logging each address it calls: a webhook's address may hold a token."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def worker_name() -> str:
+    """Return a name that no other process has had."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
