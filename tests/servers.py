@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
 from deploy.local import ports
 from deploy.local.broker import LocalBroker
+from deploy.local.dsn import with_database, with_role
 from deploy.local.postgres import THROW_AWAY, LocalPostgres
 from shared.database.migrate import migrate, set_passwords
 
@@ -115,19 +115,10 @@ async def drop_database(server: str, name: str) -> None:
 def database(server: str, name: str) -> Database:
     """Return the addresses of a migrated database."""
     services = {
-        role.removeprefix("ebbtide_"): address(server, name, role=role, password=password)
+        role.removeprefix("ebbtide_"): with_role(with_database(server, name), role, password)
         for role, password in ROLE_PASSWORDS.items()
     }
-    return Database(name=name, owner=address(server, name), **services)
-
-
-def address(server: str, name: str, *, role: str = "", password: str = "") -> str:
-    """Return the server's address with another database, and with another role where one is named."""
-    parts = urlsplit(server)
-    who, _, where = parts.netloc.rpartition("@")
-    if role:
-        who = f"{role}:{quote(password, safe='')}"
-    return urlunsplit(parts._replace(netloc=f"{who}@{where}", path=f"/{name}"))
+    return Database(name=name, owner=with_database(server, name), **services)
 
 
 def apart(work: Coroutine[Any, Any, T]) -> T:
@@ -142,8 +133,8 @@ async def _make_template(server: str, name: str) -> None:
         # Roles and their passwords are shared: two runs at once would trip over each other.
         await guard.execute("SELECT pg_advisory_lock($1)", _ROLES_LOCK)
         await guard.execute(f"CREATE DATABASE {name}")
-        await migrate(address(server, name))
-        await set_passwords(address(server, name), ROLE_PASSWORDS)
+        await migrate(with_database(server, name))
+        await set_passwords(with_database(server, name), ROLE_PASSWORDS)
     finally:
         await guard.close()
 

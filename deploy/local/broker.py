@@ -61,7 +61,12 @@ class LocalBroker:
         return self._server
 
     def start(self, *, within_s: float = 90.0) -> None:
-        """Start, after formatting the data directory where there is none. Raises DidNotStart."""
+        """Start and wait until it takes requests. Raises DidNotStart."""
+        self.begin()
+        self.wait(within_s=within_s)
+
+    def begin(self) -> None:
+        """Start without waiting, after formatting the data directory where there is none."""
         self._directory.mkdir(parents=True, exist_ok=True)
         class_path = f"{fetch_jars(self._cache)}/*"
         data = self._directory / "data"
@@ -73,6 +78,11 @@ class LocalBroker:
             log=self.log,
             cwd=self._directory,
         )
+
+    def wait(self, *, within_s: float = 90.0) -> None:
+        """Wait until it takes requests. Raises DidNotStart."""
+        if self._server is None:
+            raise RuntimeError("begin first")
         children.wait_until(
             self._leads, child=self._server, what="Kafka", log=self.log, within_s=within_s
         )

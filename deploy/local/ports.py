@@ -33,4 +33,9 @@ def next_free(wanted: int, *, taken: Container[int] = ()) -> int:
 
 def any_free() -> int:
     """Return a free port that another process is unlikely to look for at the same moment."""
-    return next_free(random.randrange(_FREE_FROM, _FREE_TO))  # noqa: S311  no secret
+    return next_free(somewhere())
+
+
+def somewhere() -> int:
+    """Return a place to begin looking for a free port."""
+    return random.randrange(_FREE_FROM, _FREE_TO)  # noqa: S311  no secret

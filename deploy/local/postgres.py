@@ -81,7 +81,7 @@ class LocalPostgres:
 
     def start(self, *, within_s: float = 60.0) -> None:
         """Start, after making the data directory where there is none. Raises DidNotStart."""
-        if not (self.data / "PG_VERSION").exists():
+        if not self.data.exists():
             self._initialise()
         self._wait_for_predecessor()
         options = [
@@ -122,26 +122,26 @@ class LocalPostgres:
             children.end(self._server, how=how)
 
     def _initialise(self) -> None:
-        shutil.rmtree(self.data, ignore_errors=True)  # an earlier attempt that did not get through
-        self.data.mkdir()
-        reach.give_to(self.data, self._account)
+        # Under another name until it is whole: initdb may be killed half way.
+        draft = self.home / "data.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        reach.give_to(draft, self._account)
         secret = self.home / ".password"
         secret.touch(mode=0o600)
         reach.give_to(secret, self._account)
         try:
             secret.write_text(self._password)
-            self._run_initdb(secret)
-        except BaseException:
-            shutil.rmtree(self.data, ignore_errors=True)
-            raise
+            self._run_initdb(draft, secret)
         finally:
             secret.unlink()
+        draft.rename(self.data)
 
-    def _run_initdb(self, secret: Path) -> None:
+    def _run_initdb(self, data: Path, secret: Path) -> None:
         words: list[str | Path] = [
-            self._binary("initdb"), "--pgdata", self.data, "--username", OWNER,
+            self._binary("initdb"), "--pgdata", data, "--username", OWNER,
             "--pwfile", secret, "--auth", "scram-sha-256", "--encoding", "UTF8",
-            "--locale", "C", "--no-instructions", "--no-sync",
+            "--locale", "C", "--no-instructions",
         ]  # fmt: skip
         child = children.spawn(words, log=self.log, user=self._account, cwd=self.home)
         if child.wait(120) != 0:

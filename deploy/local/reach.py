@@ -45,8 +45,8 @@ def home_for(directory: Path, *, account: str | None) -> Path:
 
 
 def give_to(path: Path, account: str | None) -> None:
-    """Make the account the owner of a directory that only it may read."""
-    path.chmod(0o700)
+    """Make the account the owner of a path that only it may read."""
+    path.chmod(0o700 if path.is_dir() else 0o600)
     if account is not None:
         entry = pwd.getpwnam(account)
         os.chown(path, entry.pw_uid, entry.pw_gid)

@@ -30,22 +30,33 @@ def environment(
 ) -> dict[str, str]:
     """Return the environment of a service: `base`, with what is decided here on top."""
     prefix = f"EBBTIDE_{service.upper()}"
-    values = {
-        **base,
+    decided = {
         "EBBTIDE_CLOCK_FILE": str(around.clock_file),
         f"{prefix}_HOST": HOST,
         f"{prefix}_PORT": str(port),
         "PYTHONUNBUFFERED": "1",
     }
     if service != "api":
-        values["EBBTIDE_KAFKA_BOOTSTRAP"] = around.kafka_bootstrap
+        decided["EBBTIDE_KAFKA_BOOTSTRAP"] = around.kafka_bootstrap
     if service != "ingest":
-        values["EBBTIDE_POSTGRES_DSN"] = around.postgres_dsns[service]
+        decided["EBBTIDE_POSTGRES_DSN"] = around.postgres_dsns[service]
     if service == "ingest":
-        values["EBBTIDE_INGEST_WRITE_KEYS"] = f"{around.source}:{around.write_key}"
+        keys = (f"{around.source}:{around.write_key}", base.get("EBBTIDE_INGEST_WRITE_KEYS"))
+        decided["EBBTIDE_INGEST_WRITE_KEYS"] = ",".join(filter(None, keys))
     if service == "api":
-        values["EBBTIDE_API_KEYS"] = f"local:{around.api_key}"
-    return values
+        keys = (f"{around.source}:{around.api_key}", base.get("EBBTIDE_API_KEYS"))
+        decided["EBBTIDE_API_KEYS"] = ",".join(filter(None, keys))
+    return override(base, decided)
+
+
+def override(base: Mapping[str, str], decided: Mapping[str, str]) -> dict[str, str]:
+    """Return `base` with `decided` in force, also where it names a file that holds the value."""
+    return {
+        **{
+            name: value for name, value in base.items() if name.removesuffix("_FILE") not in decided
+        },
+        **decided,
+    }
 
 
 def answers(url: str) -> bool:

@@ -1,0 +1,77 @@
+"""A supervisor without a terminal: started in the background, and stopped from elsewhere."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from deploy.local.errors import DidNotStart, LocalError
+from deploy.local.state import ROOT, State
+
+START_S = 600.0  # a first start downloads
+STOP_S = 240.0  # each program bounds its own stop
+_POLL_S = 0.1
+
+
+def run_detached(state: State) -> int:
+    """Start a supervisor in a session of its own and show what it says until all is up."""
+    state.prepare()
+    log = state.log("supervisor")
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "deploy.local", "run"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=ROOT,
+            env={**os.environ, "EBBTIDE_LOCAL_DIR": str(state.directory), "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+    try:
+        return _show_until_up(state, child, log)
+    except BaseException:  # Ctrl-C, or it took too long: not half a system in the background
+        child.terminate()
+        child.wait()
+        raise
+
+
+def stop(state: State) -> int:
+    """Ask the supervisor to stop and wait until it has. Raises LocalError when it does not."""
+    holder = state.holder()
+    if holder is None:
+        print(f"Ebbtide does not run from {state.directory}")
+        return 0
+    print("stopping …", flush=True)
+    with suppress(ProcessLookupError):
+        os.kill(holder, signal.SIGTERM)
+    if not _wait(lambda: state.holder() != holder, STOP_S):
+        raise LocalError(f"process {holder} did not stop within {STOP_S:.0f} s")
+    print("stopped")
+    return 0
+
+
+def _show_until_up(state: State, child: subprocess.Popen[bytes], log: Path) -> int:
+    with log.open() as shown:
+
+        def settled() -> bool:
+            up = child.poll() is not None or state.read_run() is not None
+            sys.stdout.write(shown.read())
+            sys.stdout.flush()
+            return up
+
+        if not _wait(settled, START_S):
+            raise DidNotStart(f"not up after {START_S:.0f} s; {log}")
+    return child.poll() or 0
+
+
+def _wait(done: Callable[[], bool], within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
