@@ -1,0 +1,52 @@
+"""Connections for work that is shared by leases: bounded in every wait, so that none hangs."""
+
+import asyncio
+
+import asyncpg
+
+from shared.database.connection import Connection, translated
+
+CONNECT_S = 5.0
+# Longer than the server's own limits below: they speak first, where the server still speaks.
+COMMAND_S = 10.0
+CLOSE_S = 2.0
+
+# A frozen worker holds row locks no longer than 2 s; a transaction never outlives the lease.
+_BOUNDS = {
+    "idle_in_transaction_session_timeout": "2s",
+    "transaction_timeout": "5s",
+    "lock_timeout": "8s",
+    "statement_timeout": "9s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "timezone": "UTC",
+}
+
+
+async def connect(dsn: str, *, worker: str) -> Connection:
+    """Return a new connection with bounded waits, named after the worker. Raises StoreUnavailable."""
+    with translated():
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_S,
+            command_timeout=COMMAND_S,
+            server_settings={**_BOUNDS, "application_name": worker[:63]},
+        )
+
+
+async def close(connection: Connection) -> None:
+    """Let go of the connection: politely for a moment, then by cutting it. Never raises."""
+    try:
+        await asyncio.wait_for(connection.close(), CLOSE_S)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        connection.terminate()
+
+
+def is_conflict(error: BaseException | None) -> bool:
+    """Say whether a deadlock or a serialization failure is behind the error: the same again works."""
+    while error is not None:
+        if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
+            return True
+        error = error.__cause__
+    return False

@@ -1,0 +1,170 @@
+"""One turn of a lane: everything that a batch does, in one fenced transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.contracts.dead_letters import DeadLetter
+from shared.database import dead_letters, lease, ledger, outbox, session
+from shared.database.connection import Connection, translated
+from shared.database.lease import Claim, Partition, Progress
+from shared.errors import LaneFenced, RetryableError
+from shared.lanes.isolation import TooManyRefused, apply_halving, count_in_a_row
+from shared.lanes.limits import LaneLimits
+from shared.lanes.work import Applied, Batch, LaneWork, Refused
+
+
+class PositionMoved(RetryableError):
+    """The stored offset is not the lane's position: it went back, or somebody moved it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one transaction covers: a batch, and the offsets from `position` up to `next_offset`."""
+
+    batch: Batch
+    position: int
+    next_offset: int
+    end_offset: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What a turn came to, once it is committed."""
+
+    applied: Applied
+    refused_in_a_row: int
+
+
+class Fold:
+    """Applies turns of one partition under one claim, on one connection."""
+
+    def __init__(  # noqa: PLR0913  built in one place
+        self,
+        partition: Partition,
+        claim: Claim,
+        *,
+        worker: str,
+        work: LaneWork,
+        connection: Connection,
+        keeps_ledger: bool,
+        limits: LaneLimits,
+    ) -> None:
+        self._partition = partition
+        self._claim = claim
+        self._worker = worker
+        self._work = work
+        self._connection = connection
+        self._keeps_ledger = keeps_ledger
+        self._limits = limits
+        self._refused_in_a_row = 0
+
+    async def fold(self, turn: Turn) -> Folded:
+        """Apply the turn and commit it. Deadlocks try again, from the fence on.
+
+        Raises LaneFenced, PositionMoved, TooManyRefused, StoreUnavailable; nothing was written then,
+        unless the connection was lost during the commit: the stored offset tells.
+        """
+        with translated():
+            await self._work.prepare(turn.batch)
+        for _ in range(self._limits.conflict_attempts - 1):
+            try:
+                return await self._fold(turn)
+            except RetryableError as error:
+                if not session.is_conflict(error):
+                    raise
+        return await self._fold(turn)
+
+    async def _fold(self, turn: Turn) -> Folded:
+        with translated():
+            try:
+                return await self._transact(turn, isolating=False)
+            except (RetryableError, TooManyRefused):
+                raise
+            except (
+                Exception
+            ):  # one of the three places: a record that can't be applied, whatever it did
+                if not turn.batch.records:
+                    raise
+            return await self._transact(turn, isolating=True)
+
+    async def _transact(self, turn: Turn, *, isolating: bool) -> Folded:
+        async with self._connection.transaction():
+            await self._stand_the_fence(turn.position)
+            applied = await self._apply(turn.batch, isolating=isolating)
+            in_a_row = self._judge_refused(turn.batch, applied.refused)
+            await self._keep_refused(applied.refused, turn.batch.now)
+            await self._send(applied)
+            await self._write_ledger(turn)
+            await self._advance(turn)
+        self._refused_in_a_row = in_a_row
+        return Folded(applied, in_a_row)
+
+    async def _stand_the_fence(self, position: int) -> None:
+        """Lock the partition's row to the end of the transaction, and go on only if it is still ours.
+
+        The offset must equal the position: after a fail-over of the database it may have gone back.
+        """
+        held = await lease.hold(self._connection, self._partition)
+        if held is None or (held.owner, held.epoch) != (self._worker, self._claim.epoch):
+            raise LaneFenced(f"{self._partition}: held {held}, claimed epoch {self._claim.epoch}")
+        if held.next_offset != position:
+            raise PositionMoved(f"{self._partition}: stored {held.next_offset}, here {position}")
+
+    async def _apply(self, batch: Batch, *, isolating: bool) -> Applied:
+        if not isolating:
+            with translated():
+                return await self._work.apply(self._connection, batch)
+        return await apply_halving(self._work, self._connection, replace(batch, watermark=None))
+
+    def _judge_refused(self, batch: Batch, refused: Sequence[Refused]) -> int:
+        return count_in_a_row(
+            batch.records,
+            refused,
+            before=self._refused_in_a_row,
+            limit=self._limits.refused_in_a_row,
+        )
+
+    async def _keep_refused(self, refused: Sequence[Refused], now: datetime) -> None:
+        if refused:
+            letters = [(self._letter(each, now), self._place(each)) for each in refused]
+            await dead_letters.insert(self._connection, letters)
+
+    async def _send(self, applied: Applied) -> None:
+        if applied.messages:
+            messages = [(each.topic, each.key, each.value, each.at) for each in applied.messages]
+            await outbox.insert(
+                self._connection, self._partition.group, self._partition.part, messages=messages
+            )
+
+    async def _write_ledger(self, turn: Turn) -> None:
+        if self._keeps_ledger and turn.next_offset != turn.position:
+            await ledger.write(
+                self._connection,
+                self._partition,
+                epoch=self._claim.epoch,
+                from_offset=turn.position,
+                to_offset=turn.next_offset,
+            )
+
+    async def _advance(self, turn: Turn) -> None:
+        progress = Progress(turn.next_offset, turn.batch.watermark, turn.end_offset, turn.batch.now)
+        await lease.advance(self._connection, self._partition, progress)
+
+    def _letter(self, refused: Refused, now: datetime) -> DeadLetter:
+        place = self._partition
+        return DeadLetter(
+            dead_letter_id=f"{place.group}/{place.topic}/{place.part}/{refused.record.offset}",
+            code=refused.code,
+            field=refused.field,
+            reason=refused.reason,
+            origin=place.group,
+            refused_at=now,
+            value=refused.record.value,
+            key=refused.record.key,
+        )
+
+    def _place(self, refused: Refused) -> dead_letters.Place:
+        return dead_letters.Place(
+            self._partition.topic, self._partition.part, refused.record.offset
+        )

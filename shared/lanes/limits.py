@@ -1,0 +1,53 @@
+"""How long lanes wait, how much they take at once, and when they give up."""
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class LostRecords(StrEnum):
+    """What to do where retention removed records before they were folded."""
+
+    FREEZE = "freeze"  # stop the partition until an operator decides
+    CONTINUE = "continue"  # count them as lost and go on with the oldest that is left
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLimits:
+    """The numbers of the protocol. They are one set: the lease outlives several beats."""
+
+    beat_s: float = 1.5
+    beat_jitter: float = 0.2
+    lease_s: float = 6.0
+    # A keeper that has just connected lets everybody renew before it calls anyone dead.
+    mercy_beats: float = 1.5
+    idle_s: float = 0.5
+    batch_records: int = 4_000
+    drain_s: float = 5.0
+    backoff_least_s: float = 0.1
+    backoff_most_s: float = 2.0
+    refused_in_a_row: int = 1_000
+    conflict_attempts: int = 8
+    stuck_s: float = 30.0
+    unready_s: float = 10.0
+    # The log may be behind itself for a moment after a broker's restart.
+    truncation_patience_s: float = 3.0
+    partitions_s: float = 30.0
+    relay_batch: int = 500
+    lost_records: LostRecords = LostRecords.FREEZE
+
+
+class Backoff:
+    """Delays that double from the least to the most, each shortened by up to half at random."""
+
+    def __init__(self, limits: LaneLimits) -> None:
+        self._least = limits.backoff_least_s
+        self._most = limits.backoff_most_s
+        self._next = self._least
+
+    def next_s(self) -> float:
+        delay, self._next = self._next, min(self._next * 2, self._most)
+        return delay * random.uniform(0.5, 1.0)  # noqa: S311  spreads retries; guards nothing
+
+    def reset(self) -> None:
+        self._next = self._least

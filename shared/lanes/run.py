@@ -1,0 +1,244 @@
+"""One life of a lane, on one connection and one consumer: claim, turn after turn, release."""
+
+import asyncio
+from datetime import datetime
+
+from shared.database import lease
+from shared.database.connection import Connection, translated
+from shared.database.lease import Claim, Partition
+from shared.errors import BrokerUnavailable, LogTruncated, PermanentError, RetryableError
+from shared.kafka.consumer import Fetched, PartitionConsumer
+from shared.lanes.beginning import Beginning, beginning_of
+from shared.lanes.fold import Fold, Folded, PositionMoved, Turn
+from shared.lanes.log_end import LogEnd
+from shared.lanes.setup import LaneSetup, Pulse
+from shared.lanes.watermark import EndAnswer, watermark_after
+from shared.lanes.work import Batch
+from shared.observability import metrics as m
+from shared.observability.logging import log
+
+_logger = log(__name__)
+
+# A fetch ends by itself; this is for the day when it does not.
+FETCH_HANGS_S = 10.0
+
+
+class ClaimLost(RetryableError):
+    """Somebody else who is alive has the partition."""
+
+
+class Frozen(PermanentError):
+    """The partition is stopped until an operator clears it."""
+
+
+class LaneRun:
+    """Reads and folds one partition from where the claim found it."""
+
+    def __init__(
+        self,
+        partition: Partition,
+        setup: LaneSetup,
+        *,
+        connection: Connection,
+        consumer: PartitionConsumer,
+        pulse: Pulse,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._partition = partition
+        self._setup = setup
+        self._connection = connection
+        self._consumer = consumer
+        self._pulse = pulse
+        self._stop_asked = asyncio.create_task(stopping.wait())
+        self._end = LogEnd(consumer)
+        self._position = 0
+        self._watermark: datetime | None = None
+        self._more_due = False
+
+    async def claim(self) -> None:
+        """Take the partition and go to its stored offset. Raises ClaimLost, Frozen, retryables."""
+        with translated():
+            claim = await lease.claim(self._connection, self._partition, self._setup.worker)
+        if claim is None:
+            raise ClaimLost(f"{self._partition}")
+        self._claim = claim
+        begins = await self._beginning(claim)
+        self._fold = Fold(
+            self._partition,
+            claim,
+            worker=self._setup.worker,
+            work=self._setup.work,
+            connection=self._connection,
+            keeps_ledger=self._setup.keeps_ledger,
+            limits=self._setup.limits,
+        )
+        self._position, self._watermark = begins.offset, claim.watermark
+        self._pulse.position = begins.offset
+        self._consumer.seek(begins.offset)
+        _logger.info(
+            "lane_claimed",
+            **self._names(),
+            epoch=claim.epoch,
+            next_offset=begins.offset,
+        )
+
+    async def turn(self, *, limit: int) -> None:
+        """Fetch, fold and commit once; with nothing to fetch, stand the fence and let time pass.
+
+        Returns without a commit when told to stop first.
+        """
+        self._end.ask(self._setup.clock.now())
+        fetched = await self._fetch(limit)
+        if fetched is None:
+            return
+        answer = await self._end.answer()
+        if answer is not None and answer.end < self._position:
+            raise LogTruncated(f"the log ends at {answer.end}, the lane is at {self._position}")
+        turn = self._turn(fetched, answer)
+        started = asyncio.get_running_loop().time()
+        try:
+            folded = await self._fold.fold(turn)
+        except PositionMoved as moved:
+            self._setup.metrics.count(m.LANE_REWOUND, self._partition.group)
+            _logger.warning("lane_position_moved", **self._names(), error=str(moved))
+            await self.claim()
+            return
+        self._note(turn, folded, seconds=asyncio.get_running_loop().time() - started)
+
+    async def release(self) -> None:
+        """Give the partition up, as the last statement, and tell those who wait for it."""
+        with translated():
+            await lease.release(
+                self._connection,
+                self._partition,
+                self._setup.worker,
+                epoch=self._claim.epoch,
+            )
+            await lease.notify(self._connection, self._partition.group)
+        _logger.info("lane_released", **self._names(), next_offset=self._position)
+
+    async def freeze(self, reason: str) -> None:
+        """Stop the partition for everybody. Raises Frozen."""
+        with translated():
+            await lease.freeze(
+                self._connection,
+                self._partition,
+                self._setup.worker,
+                epoch=self._claim.epoch,
+                reason=reason,
+            )
+            await lease.notify(self._connection, self._partition.group)
+        _logger.critical("lane_frozen", **self._names(), reason=reason)
+        raise Frozen(reason)
+
+    async def stop(self) -> None:
+        """End the tasks of this life."""
+        self._stop_asked.cancel()
+        await self._end.stop()
+
+    async def _beginning(self, claim: Claim) -> Beginning:
+        """Find where to begin, patiently: after a restart the broker may not know all it has yet."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._setup.limits.truncation_patience_s
+        while True:
+            bounds = await self._consumer.bounds()
+            begins = beginning_of(claim, bounds, policy=self._setup.limits.lost_records)
+            if begins.frozen_reason is None or loop.time() >= deadline:
+                break
+            await asyncio.sleep(self._setup.limits.idle_s)
+        if begins.lost:
+            self._setup.metrics.count(m.LANE_RECORDS_LOST, self._partition.group, by=begins.lost)
+            _logger.critical("lane_records_lost", **self._names(), records=begins.lost)
+        if begins.frozen_reason is not None:
+            await self.freeze(begins.frozen_reason)
+        if (begins.offset, bounds.incarnation) != (claim.next_offset, claim.incarnation):
+            with translated():
+                await lease.begin_at(
+                    self._connection,
+                    self._partition,
+                    epoch=claim.epoch,
+                    next_offset=begins.offset,
+                    incarnation=bounds.incarnation or claim.incarnation,
+                )
+        return begins
+
+    async def _fetch(self, limit: int) -> Fetched | None:
+        wait_s = 0.0 if self._more_due else self._setup.limits.idle_s
+        fetching = asyncio.create_task(self._consumer.fetch(limit=limit, timeout_s=wait_s))
+        try:
+            await asyncio.wait(
+                {fetching, self._stop_asked},
+                timeout=FETCH_HANGS_S,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if fetching.done():
+                return fetching.result()
+            if self._stop_asked.done():
+                return None
+            raise BrokerUnavailable("the fetch does not end")
+        finally:
+            if not fetching.done():
+                fetching.cancel()
+
+    def _turn(self, fetched: Fetched, answer: EndAnswer | None) -> Turn:
+        now = self._setup.clock.now()
+        # Below the position: handed out before a seek. It was folded already.
+        records = [each for each in fetched.records if each.offset >= self._position]
+        next_offset = max(self._position, fetched.next_offset)
+        self._watermark = watermark_after(
+            self._watermark,
+            newest_ms=max((each.timestamp_ms for each in records), default=None),
+            position=next_offset,
+            answer=answer,
+            now=now,
+        )
+        place = self._partition
+        batch = Batch(
+            group=place.group,
+            topic=place.topic,
+            part=place.part,
+            records=records,
+            now=now,
+            watermark=None if self._watermark is None else min(self._watermark, now),
+        )
+        return Turn(batch, self._position, next_offset, None if answer is None else answer.end)
+
+    def _note(self, turn: Turn, folded: Folded, *, seconds: float) -> None:
+        gaps = turn.next_offset - turn.position - len(turn.batch.records)
+        self._position = turn.next_offset
+        self._more_due = folded.applied.more_due
+        self._pulse.note_turn(
+            asyncio.get_running_loop().time(), position=self._position, end=turn.end_offset
+        )
+        for then in folded.applied.after_commit:
+            then()
+        if folded.applied.messages:
+            self._setup.sent()
+        self._measure(turn, folded, seconds=seconds, gaps=gaps)
+
+    def _measure(self, turn: Turn, folded: Folded, *, seconds: float, gaps: int) -> None:
+        metrics, place = self._setup.metrics, self._partition
+        names = (place.group, place.topic)
+        metrics.count(m.LANE_BATCHES, *names)
+        metrics.observe(m.LANE_BATCH_SECONDS, seconds, *names)
+        if turn.batch.records:
+            metrics.count(m.LANE_RECORDS, *names, by=len(turn.batch.records))
+            metrics.observe(m.LANE_BATCH_RECORDS, len(turn.batch.records), *names)
+        if gaps:
+            metrics.count(m.LANE_OFFSET_GAPS, place.group, by=gaps)
+        for refused in folded.applied.refused:
+            metrics.count(m.DEAD_LETTERS, place.group, refused.code)
+        self._measure_lag(turn)
+
+    def _measure_lag(self, turn: Turn) -> None:
+        metrics, place = self._setup.metrics, self._partition
+        names = (place.group, place.topic, str(place.part))
+        if turn.end_offset is not None:
+            metrics.set(m.LANE_LAG_RECORDS, max(0, turn.end_offset - turn.next_offset), *names)
+        if turn.batch.watermark is not None:
+            age = (turn.batch.now - turn.batch.watermark).total_seconds()
+            metrics.set(m.LANE_WATERMARK_AGE_SECONDS, age, *names)
+
+    def _names(self) -> dict[str, object]:
+        place = self._partition
+        return {"group": place.group, "topic": place.topic, "part": place.part}

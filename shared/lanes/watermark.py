@@ -1,0 +1,53 @@
+"""Up to which instant everything that was received for a partition is folded. Pure.
+
+During a backlog it is the receipt of the newest record folded: what waits in the log came later.
+Where the partition is caught up it is the moment at which the broker was asked for the log's end,
+less a margin for requests that had a receipt but were not in the log yet.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+# Requests in flight: stamped with their receipt, not yet appended.
+IN_FLIGHT = timedelta(milliseconds=250)
+
+
+@dataclass(frozen=True, slots=True)
+class EndAnswer:
+    """What the broker said the log's end is, and product time noted before it was asked."""
+
+    asked_at: datetime
+    end: int
+
+
+def watermark_after(
+    before: datetime | None,
+    *,
+    newest_ms: int | None,
+    position: int,
+    answer: EndAnswer | None,
+    now: datetime,
+) -> datetime | None:
+    """Return the watermark once everything below `position` is folded. It never falls.
+
+    `newest_ms` is the largest timestamp among the records folded now (None: no record).
+    """
+    candidates = [] if before is None else [before]
+    if newest_ms is not None:
+        candidates.append(min(instant_of(newest_ms), now))
+    if answer is not None and answer.end <= position:
+        candidates.append(min(answer.asked_at, now) - IN_FLIGHT)
+    return max(candidates, default=None)
+
+
+def instant_of(timestamp_ms: int) -> datetime:
+    """Return the instant of a record's timestamp, kept within what a datetime can hold."""
+    try:
+        return _EPOCH + timedelta(milliseconds=timestamp_ms)
+    except OverflowError:
+        return _LAST if timestamp_ms > 0 else _FIRST
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
