@@ -1,6 +1,5 @@
 """Builds the alerts service: transitions in, alerts and notices out, probes beside them."""
 
-import logging
 import os
 import secrets
 import socket
@@ -8,17 +7,17 @@ from collections.abc import Sequence
 
 from shared.http.probes import Health, probes_app
 from shared.http.server import HttpServer
-from shared.lanes.keeper import Lanes
 
 from services.alerts.inbound.delivery_loop import DeliveryLoop
 from services.alerts.inbound.transition_lane import TransitionLane
 from services.alerts.outbound.alert_store import AlertStore
-from services.alerts.outbound.channels.webhook import Webhook, WebhookTarget
+from services.alerts.outbound.channels.webhook import Webhook, WebhookTarget, quiet_http_client
 from services.alerts.outbound.notification_store import PostgresNotifications
 from services.alerts.settings import Settings
 from shared.clock import SystemClock, clock_from
 from shared.contracts import topics
 from shared.kafka.durable_log import DurableLog
+from shared.lanes.keeper import Lanes
 from shared.observability.metrics import Metrics
 from shared.process import Part
 
@@ -131,12 +130,6 @@ def channels(settings: Settings) -> list[Webhook]:
     )
     # The machine's clock: product time may be driven, and a receiver compares with its own clock.
     return [Webhook(target, clock=SystemClock())]
-
-
-def quiet_http_client() -> None:
-    """Keep httpx from logging each address it calls: a webhook's address may hold a token."""
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def worker_name() -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -184,3 +185,9 @@ def _retry_after_s(response: httpx.Response) -> float | None:
         return max(0.0, (until - answered).total_seconds())
     except (ValueError, TypeError):
         return None
+
+
+def quiet_http_client() -> None:
+    """Keep httpx from logging each address it calls: a webhook's address may hold a token."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
