@@ -66,11 +66,13 @@ class Display:
     def say(self, text: str) -> None:
         """Print a line above the progress."""
         self.console.print(escape(text))
+        self.console.file.flush()
 
     def _line(self, name: str, seconds: float, note: str) -> None:
         mark = "[green]✓[/green]" if self._live else f"[{self._done}/{self._total}]"
         mark = mark if self._live else escape(mark)
         self.console.print(f"{mark} {name:<12} {seconds:6.1f} s  {escape(note)}")
+        self.console.file.flush()
 
 
 def prefix(name: str) -> str:

@@ -53,6 +53,7 @@ class State:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o711)
         self.logs.mkdir(mode=0o700, exist_ok=True)
+        self.kafka.mkdir(mode=0o700, exist_ok=True)
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
@@ -105,8 +106,7 @@ class State:
         Raises AlreadyRunning.
         """
         with self._lock_file.open("a+") as lock:
-            # Who asks for the holder takes the lock for a moment.
-            if not any(_try_lock(lock) or time.sleep(0.1) for _ in range(10)):
+            if not _lock_soon(lock):
                 raise AlreadyRunning(f"Ebbtide runs already from {self.directory}")
             lock.truncate(0)
             lock.write(str(os.getpid()))
@@ -140,6 +140,15 @@ def write_private(path: Path, fields: Mapping[str, object]) -> None:
         json.dump(fields, file, indent=2)
         file.write("\n")
     draft.replace(path)
+
+
+def _lock_soon(lock: TextIO, *, attempts: int = 10) -> bool:
+    """Lock within a second: whoever only asks for the holder has the lock for a moment."""
+    for _ in range(attempts):
+        if _try_lock(lock):
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _try_lock(lock: TextIO) -> bool:
