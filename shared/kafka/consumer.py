@@ -18,6 +18,7 @@ from aiokafka.errors import (
 )
 
 from shared.errors import BrokerUnavailable, LogTruncated
+from shared.kafka.log_noise import quieten_aiokafka
 from shared.kafka.records import Record
 from shared.kafka.topic_ids import TopicIdRequest
 
@@ -51,6 +52,7 @@ class PartitionConsumer:
     def __init__(self, bootstrap: str, topic: str, part: int, *, client_id: str) -> None:
         self._place = TopicPartition(topic, part)
         self._assigned = False
+        quieten_aiokafka()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             client_id=client_id,
