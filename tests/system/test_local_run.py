@@ -1,0 +1,182 @@
+"""`make run` as a person meets it: the supervisor as a process, with the real programs under it."""
+
+import json
+import os
+import shlex
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from deploy.local import ports
+from deploy.local.broker import LocalBroker
+from deploy.local.postgres import LocalPostgres
+from deploy.local.state import RunInfo
+from tests.system.local_run import LocalRun, alive, family, until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[LocalRun]:
+    run = LocalRun(tmp_path)
+    try:
+        yield run
+    finally:
+        run.clear()
+
+
+def printed_lines(run: LocalRun) -> list[str]:
+    """Return the commands that a person is told to paste."""
+    return [line.strip() for line in run.said().splitlines() if line.strip().startswith("curl ")]
+
+
+def paste(line: str) -> str:
+    return subprocess.run(
+        shlex.split(line), capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+
+
+async def user_of(line: str) -> dict[str, Any]:
+    """Paste the line that reads the user until the event has got there."""
+    await until(lambda: "lifecycle_since" in paste(line), 30, lambda: paste(line))
+    found: dict[str, Any] = json.loads(paste(line))
+    return found
+
+
+async def test_while_it_runs_a_private_file_says_where_everything_is(local: LocalRun) -> None:
+    local.start()
+    info = RunInfo(**await local.up())
+    assert stat.S_IMODE(local.run_file.stat().st_mode) == 0o600
+    assert set(info.pids) == {
+        "supervisor", "postgres", "kafka", "segmenter", "alerts", "api", "ingest",
+    }  # fmt: skip
+    assert alive([psutil.Process(pid) for pid in info.pids.values()])
+    assert local.do("status").returncode == 0
+    assert await local.stop() == 0
+    assert not local.run_file.exists()
+
+
+async def test_the_printed_lines_send_an_event_and_read_the_user_even_after_a_second_start(
+    local: LocalRun,
+) -> None:
+    local.start()
+    await local.up()
+    send, read = printed_lines(local)
+    paste(send)
+    before = await user_of(read)
+    assert before["lifecycle"] == "new"
+    assert await local.stop(signal.SIGINT) == 0
+
+    local.start()
+    await local.up()
+    _, read = printed_lines(local)
+    after = await user_of(read)
+    assert after["first_seen"] == before["first_seen"]
+
+
+async def test_a_stop_drains_every_program_and_in_the_opposite_order(local: LocalRun) -> None:
+    local.start()
+    info = RunInfo(**await local.up())
+    started = family(info.pids["supervisor"])
+    assert await local.stop() == 0
+    stopped = [line.split()[1] for line in local.said().splitlines() if line.startswith("stopped ")]
+    assert stopped == ["ingest", "api", "alerts", "segmenter", "kafka", "postgres"]
+    assert alive(started) == []
+    for service in ("ingest", "api", "alerts", "segmenter"):
+        assert "process_stopped" in (local.state / "logs" / f"{service}.log").read_text()
+
+
+async def test_a_killed_supervisor_leaves_nothing_running_and_loses_nothing(
+    local: LocalRun,
+) -> None:
+    local.start()
+    info = RunInfo(**await local.up())
+    send, read = printed_lines(local)
+    paste(send)
+    before = await user_of(read)
+    started = family(info.pids["supervisor"])
+    assert len(started) > 7
+    os.kill(info.pids["supervisor"], signal.SIGKILL)
+    await until(lambda: local.ended and not alive(started), 15, lambda: alive(started))
+
+    local.start()
+    await local.up()
+    _, read = printed_lines(local)
+    assert (await user_of(read))["first_seen"] == before["first_seen"]
+
+
+async def test_a_busy_port_is_replaced_and_named(local: LocalRun) -> None:
+    with socket.create_server(("127.0.0.1", ports.any_free())) as server:
+        busy = server.getsockname()[1]
+        local.start(EBBTIDE_API_PORT=str(busy))
+        info = RunInfo(**await local.up())
+    assert f"port {busy} is busy: api listens on" in local.said()
+    assert not info.api_url.endswith(f":{busy}")
+
+
+async def test_a_second_run_beside_the_first_says_where_that_is_and_starts_nothing(
+    local: LocalRun,
+) -> None:
+    local.start()
+    info = await local.up()
+    second = local.do("run")
+    assert second.returncode == 0
+    assert "up already" in second.stdout
+    assert info["ingest_url"] in second.stdout
+    assert json.loads(local.run_file.read_text()) == info
+
+
+async def test_a_service_that_crashes_is_started_again_and_that_is_said(local: LocalRun) -> None:
+    local.start()
+    first = RunInfo(**await local.up())
+    os.kill(first.pids["segmenter"], signal.SIGKILL)
+
+    def replaced() -> bool:
+        now: dict[str, int] = json.loads(local.run_file.read_text())["pids"]
+        return now["segmenter"] != first.pids["segmenter"]
+
+    await until(replaced, 30, local.said)
+    await until(lambda: local.do("status").returncode == 0, 60, lambda: local.do("status").stdout)
+    assert "segmenter ended with status -9; starting it again in" in local.said()
+
+
+async def test_a_run_in_the_background_outlives_its_command_and_stops_on_demand(
+    local: LocalRun,
+) -> None:
+    begun = local.do("run", "--detach")
+    assert begun.returncode == 0, begun.stdout + begun.stderr
+    assert "curl " in begun.stdout
+    info = RunInfo(**json.loads(local.run_file.read_text()))
+    started = family(info.pids["supervisor"])
+    stopped = local.do("stop")
+    assert stopped.returncode == 0, stopped.stderr
+    assert alive(started) == []
+    assert "does not run" in local.do("stop").stdout
+
+
+async def test_external_servers_are_used_where_they_are_named(
+    local: LocalRun, tmp_path: Path
+) -> None:
+    # Not those of the other tests: a run gives the server's roles passwords of its own.
+    postgres = LocalPostgres(tmp_path / "postgres", port=ports.any_free(), password="external")
+    broker = LocalBroker(tmp_path / "kafka", port=ports.any_free())
+    try:
+        postgres.start()
+        broker.start()
+        local.start(EBBTIDE_POSTGRES_DSN=postgres.dsn(), EBBTIDE_KAFKA_BOOTSTRAP=broker.bootstrap)
+        info = RunInfo(**await local.up())
+        assert await local.stop() == 0
+    finally:
+        postgres.stop()
+        broker.stop()
+        postgres.remove()
+    assert info.postgres_dsn == postgres.dsn()
+    assert info.kafka_bootstrap == broker.bootstrap
+    assert not {"postgres", "kafka"} & set(info.pids)

@@ -1,0 +1,71 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deploy.local import clockwork
+from deploy.local.errors import LocalError
+from shared.clock import DrivenClock, read_drive
+
+NEW_YEAR = datetime(1997, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("7d", timedelta(days=7)),
+        ("1d12h", timedelta(days=1, hours=12)),
+        ("90s", timedelta(seconds=90)),
+        ("1.5h", timedelta(minutes=90)),
+        ("2w", timedelta(weeks=2)),
+    ],
+)
+def test_lengths_of_time_are_written_as_people_write_them(text: str, length: timedelta) -> None:
+    assert clockwork.parse_duration(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "-1d", "7 d", "1y"])
+def test_what_is_not_a_length_of_time_is_refused(text: str) -> None:
+    with pytest.raises(LocalError, match="length of time"):
+        clockwork.parse_duration(text)
+
+
+def test_an_instant_without_an_offset_is_taken_as_utc() -> None:
+    assert clockwork.parse_instant("1997-01-01") == NEW_YEAR
+    assert clockwork.parse_instant("1997-01-01T08:00:00+08:00") == NEW_YEAR
+
+
+def test_what_is_not_an_instant_is_refused() -> None:
+    with pytest.raises(LocalError, match="yesterday"):
+        clockwork.parse_instant("yesterday")
+
+
+def test_a_clock_set_at_rate_0_stands_still(tmp_path: Path) -> None:
+    path = tmp_path / "clock.json"
+    clockwork.set_clock(path, NEW_YEAR, rate=0)
+    assert DrivenClock(path).now() == NEW_YEAR
+    assert "standing still" in clockwork.describe_clock(path)
+
+
+def test_advancing_a_clock_keeps_its_rate(tmp_path: Path) -> None:
+    path = tmp_path / "clock.json"
+    clockwork.set_clock(path, NEW_YEAR, rate=0)
+    clockwork.advance_clock(path, timedelta(days=7))
+    assert DrivenClock(path).now() == NEW_YEAR + timedelta(days=7)
+
+
+def test_advancing_the_machines_time_lets_it_run_on(tmp_path: Path) -> None:
+    path = tmp_path / "clock.json"
+    clockwork.advance_clock(path, timedelta(days=1))
+    drive = read_drive(path)
+    assert drive is not None
+    assert drive.rate == 1
+    assert timedelta(hours=23) < drive.product - drive.system < timedelta(hours=25)
+
+
+def test_a_released_clock_is_the_machines_again(tmp_path: Path) -> None:
+    path = tmp_path / "clock.json"
+    clockwork.set_clock(path, NEW_YEAR, rate=1)
+    clockwork.release_clock(path)
+    clockwork.release_clock(path)
+    assert "the machine's" in clockwork.describe_clock(path)

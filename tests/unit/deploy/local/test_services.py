@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from deploy.local import services
+from deploy.local.services import Surroundings
+
+AROUND = Surroundings(
+    kafka_bootstrap="127.0.0.1:9092",
+    postgres_dsns={role: f"postgresql://{role}" for role in services.ROLES},
+    clock_file=Path("/clock.json"),
+    source="local",
+    write_key="w" * 32,
+    api_key="a" * 32,
+)
+
+
+@pytest.mark.parametrize("service", services.ORDER)
+def test_each_service_is_told_only_of_what_it_may_reach(service: str) -> None:
+    env = services.environment(service, AROUND, port=1, base={})
+    assert ("EBBTIDE_KAFKA_BOOTSTRAP" in env) == (service != "api")
+    assert env.get("EBBTIDE_POSTGRES_DSN") == AROUND.postgres_dsns.get(service)
+    assert env[f"EBBTIDE_{service.upper()}_PORT"] == "1"
+
+
+def test_what_is_decided_wins_over_a_file_that_holds_the_same() -> None:
+    base = {"EBBTIDE_POSTGRES_DSN_FILE": "/run/secrets/owner", "PATH": "/bin"}
+    env = services.environment("api", AROUND, port=1, base=base)
+    assert "EBBTIDE_POSTGRES_DSN_FILE" not in env
+    assert env["PATH"] == "/bin"
+
+
+def test_keys_of_the_users_own_are_good_beside_the_generated_ones() -> None:
+    base = {"EBBTIDE_INGEST_WRITE_KEYS": "shop:my-own-key"}
+    env = services.environment("ingest", AROUND, port=1, base=base)
+    assert env["EBBTIDE_INGEST_WRITE_KEYS"] == f"local:{AROUND.write_key},shop:my-own-key"
