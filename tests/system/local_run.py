@@ -12,7 +12,8 @@ from typing import Any
 
 import psutil
 
-from deploy.local import children, ports
+from deploy.local import children
+from deploy.local.plan import WANTED
 from tests.system.stack import ROOT
 
 START_S = 150.0
@@ -40,18 +41,7 @@ class LocalRun:
     def environment(self, **environ: str) -> Mapping[str, str]:
         mine = {name: value for name, value in os.environ.items() if "EBBTIDE" not in name}
         kept = {name: os.environ[name] for name in ("EBBTIDE_LOCAL_CACHE",) if name in os.environ}
-        wishes = {
-            name: "0"
-            for name in (
-                "EBBTIDE_INGEST_PORT",
-                "EBBTIDE_API_PORT",
-                "EBBTIDE_SEGMENTER_PORT",
-                "EBBTIDE_ALERTS_PORT",
-                "EBBTIDE_LOCAL_POSTGRES_PORT",
-                "EBBTIDE_LOCAL_KAFKA_PORT",
-                "EBBTIDE_LOCAL_CONTROLLER_PORT",
-            )
-        }
+        wishes = {variable: "0" for variable, _ in WANTED.values()}
         return mine | kept | wishes | {"EBBTIDE_LOCAL_DIR": str(self.state)} | environ
 
     async def up(self) -> dict[str, Any]:
