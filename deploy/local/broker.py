@@ -21,6 +21,8 @@ MEMORY = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _LOGGING = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+    "--sun-misc-unsafe-memory-access=allow",  # Kafka's way to unmap files; the JRE would warn of it
 )
 _METADATA_REQUEST = struct.pack(">hhih7si", 3, 1, 1, 7, b"ebbtide", 0)  # version 1, no topics
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -65,17 +65,19 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print a line above the progress."""
-        self.console.print(escape(text))
-        self.console.file.flush()
+        self._print(escape(text))
+
+    def say_of(self, name: str, line: str) -> None:
+        """Print a line that a program has logged."""
+        colour = _COLOURS[sum(name.encode()) % len(_COLOURS)]  # the same one each time
+        self._print(f"[{colour}]{name:>9} │[/{colour}] {escape(line)}")
 
     def _line(self, name: str, seconds: float, note: str) -> None:
         mark = "[green]✓[/green]" if self._live else f"[{self._done}/{self._total}]"
         mark = mark if self._live else escape(mark)
-        self.console.print(f"{mark} {name:<12} {seconds:6.1f} s  {escape(note)}")
-        self.console.file.flush()
+        self._print(f"{mark} {name:<12} {seconds:6.1f} s  {escape(note)}")
 
-
-def prefix(name: str) -> str:
-    """Return the coloured prefix of a service's log lines, the same colour each time."""
-    colour = _COLOURS[sum(name.encode()) % len(_COLOURS)]
-    return f"[{colour}]{name:>9} │[/{colour}]"
+    def _print(self, markup: str) -> None:
+        with suppress(OSError):  # the terminal may be gone: that must not keep us from stopping
+            self.console.print(markup)
+            self.console.file.flush()

@@ -14,6 +14,7 @@ from deploy.local.errors import LocalError
 
 JARS_LIST = Path(__file__).parents[1] / "kafka" / "jars.txt"
 COORDINATES = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
+_BESIDE_THE_STATE = Path(__file__).parents[2] / ".local" / "cache"
 _FOLDER = "kafka_2.13-4.4.0"
 
 
@@ -22,11 +23,13 @@ class JarsDiffer(LocalError):
 
 
 def cache_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where downloads are kept for every state directory of this user."""
+    """Return where downloads are kept: for every state directory of this user, if it has a home."""
     if named := environ.get("EBBTIDE_LOCAL_CACHE"):
         return Path(named)
-    base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME") or "/var/tmp") / ".cache")  # noqa: S108
-    return Path(base) / "ebbtide"
+    if base := environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "ebbtide"
+    home = Path(environ.get("HOME") or "/nonexistent")
+    return home / ".cache" / "ebbtide" if os.access(home, os.W_OK) else _BESIDE_THE_STATE
 
 
 def read_list(text: str) -> dict[str, str]:

@@ -2,14 +2,13 @@
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from types import FrameType
 
-from deploy.local import children
+from deploy.local import children, services
 from deploy.local.clockwork import describe_clock
-from deploy.local.display import Display, prefix
+from deploy.local.display import Display
 from deploy.local.errors import LocalError
 from deploy.local.follow import LogFollower
 from deploy.local.plan import Plan, make_plan
@@ -53,7 +52,7 @@ class Supervisor:
             except StopRequested:
                 self._display.say("\nstopping: what is in hand is finished first")
             except LocalError as error:
-                print(f"\n{error}\nLogs: {self._state.logs}", file=sys.stderr)
+                self._display.say(f"\n{error}\nLogs: {self._state.logs}")
                 status = 1
             finally:
                 self._stopping = True  # a second Ctrl-C must not leave half of it running
@@ -68,6 +67,9 @@ class Supervisor:
     def _bring_up(self) -> None:
         begun = time.monotonic()
         plan = make_plan(self._state)
+        if self._follower:
+            for name in ("postgres", "kafka", *services.ORDER):
+                self._follower.follow(name, self._state.log(name))
         self._display.say(f"Starting Ebbtide; its data are in {self._state.directory}")
         with self._display:
             for notice in plan.notices:
@@ -77,7 +79,7 @@ class Supervisor:
         self._restarts = {name: Restarts(started_at=now) for name in self._programs}
         self._plan: Plan = plan
         self._display.say(describe_clock(self._state.clock_file))
-        print(welcome(plan, seconds=now - begun), flush=True)
+        self._display.say(welcome(plan, seconds=now - begun))
         self._publish()  # last: who waits for it finds all said
 
     def _publish(self) -> None:
@@ -88,9 +90,6 @@ class Supervisor:
         self._state.write_run(self._plan.run_info(pids))
 
     def _watch(self) -> None:
-        if self._follower:
-            for name, program in self._programs.items():
-                self._follower.follow(name, program.log)
         while self._parent is None or os.getppid() == self._parent:
             for name, program in self._programs.items():
                 self._look_after(name, program)
@@ -128,20 +127,19 @@ class Supervisor:
     def _show_logs(self) -> None:
         if self._follower:
             for name, line in self._follower.new_lines():
-                self._display.console.print(prefix(name), end=" ")
-                self._display.say(line)
+                self._display.say_of(name, line)
 
     def _take_down(self) -> None:
         for name, program in reversed(self._programs.items()):
             if program.process is not None and program.process.poll() is None:
                 begun = time.monotonic()
-                _in_peace(program.stop)
+                _in_peace(program.stop, self._display.say)
                 self._display.say(f"stopped {name:<10} {time.monotonic() - begun:6.1f} s")
         self._show_logs()
 
 
-def _in_peace(stop: Callable[[], None]) -> None:
+def _in_peace(stop: Callable[[], None], say: Callable[[str], None]) -> None:
     try:
         stop()
     except OSError as error:  # the next one is to be stopped too
-        print(f"could not stop it in order: {error}", file=sys.stderr)
+        say(f"could not stop it in order: {error}")

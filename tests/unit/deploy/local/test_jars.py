@@ -30,7 +30,12 @@ def test_a_changed_a_missing_and_a_strange_jar_are_each_named(tmp_path: Path) ->
     ]
 
 
-def test_downloads_are_kept_where_the_environment_says() -> None:
+def test_downloads_are_kept_where_the_environment_says(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
     assert cache_directory({"EBBTIDE_LOCAL_CACHE": "/c", "XDG_CACHE_HOME": "/x"}) == Path("/c")
-    assert cache_directory({"XDG_CACHE_HOME": "/x", "HOME": "/h"}) == Path("/x/ebbtide")
-    assert cache_directory({"HOME": "/h"}) == Path("/h/.cache/ebbtide")
+    assert cache_directory({"XDG_CACHE_HOME": "/x", **home}) == Path("/x/ebbtide")
+    assert cache_directory(home) == tmp_path / ".cache" / "ebbtide"
+
+
+def test_one_without_a_home_keeps_downloads_in_the_tree() -> None:
+    assert cache_directory({"HOME": "/nonexistent"}).parts[-2:] == (".local", "cache")
