@@ -40,8 +40,11 @@ class Alerts:
             metrics=self._metrics,
             draw=secrets.SystemRandom().random,
         )
-        log = DurableLog(
-            bootstrap=settings.kafka_bootstrap, metrics=self._metrics, client_id=worker
+        self._log = DurableLog(
+            bootstrap=settings.kafka_bootstrap,
+            metrics=self._metrics,
+            client_id=worker,
+            topics=[topics.ALERTS.name],
         )
         self._lanes = Lanes(
             group=settings.group,
@@ -57,10 +60,9 @@ class Alerts:
             metrics=self._metrics,
             bootstrap=settings.kafka_bootstrap,
             dsn=dsn,
-            log=log,
+            log=self._log,
             ledger=settings.ledger,
         )
-        self._log = log
         self._server = HttpServer(
             probes_app(live=self._live, ready=self._ready, metrics=self._metrics),
             host=settings.host,
@@ -82,12 +84,13 @@ class Alerts:
         return Health(lanes.live and self._delivery.alive(), checks)
 
     def _ready(self) -> Health:
-        lanes = self._lanes.health()
+        lanes, log = self._lanes.health(), self._log.health()
         checks = {
             "lanes": "ok" if lanes.ready else lanes.reason,
+            "log": "ok" if log.ready else log.reason,
             "delivery": "ok" if self._delivery.ready() else "the database does not answer",
         }
-        return Health(lanes.ready and self._delivery.ready(), checks)
+        return Health(lanes.ready and log.ready and self._delivery.ready(), checks)
 
 
 class Outlets:
