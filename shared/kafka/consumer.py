@@ -83,10 +83,14 @@ class PartitionConsumer:
 
     async def bounds(self) -> Bounds:
         """Ask the broker what it holds. Raises BrokerUnavailable."""
+        # All at once: an answer may have to wait for the fetch that shares the connection.
         with _translated():
-            beginnings = await self._consumer.beginning_offsets([self._place])
-            ends = await self._consumer.end_offsets([self._place])
-            return Bounds(beginnings[self._place], ends[self._place], await self._incarnation())
+            beginnings, ends, incarnation = await asyncio.gather(
+                self._consumer.beginning_offsets([self._place]),
+                self._consumer.end_offsets([self._place]),
+                self._incarnation(),
+            )
+        return Bounds(beginnings[self._place], ends[self._place], incarnation)
 
     async def end_offset(self) -> int:
         """Ask the broker for the offset after the last record that readers may see."""

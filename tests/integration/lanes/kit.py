@@ -31,23 +31,20 @@ GRANT SELECT, INSERT ON seen TO ebbtide_segmenter;
 class TinyWork:
     """Inserts a row for each record; a value of `poison` is refused by the store."""
 
-    # Waited for inside the transaction, by name of the partition: lets a test hold a commit back.
-    gates: dict[int, asyncio.Event] = field(default_factory=dict)
-    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    # Called before and inside the transaction of every batch with records: let a test interfere.
+    before: Callable[[Batch], Awaitable[None]] | None = None
+    inside: Callable[[Connection, Batch], Awaitable[None]] | None = None
     outbox_topic: str | None = None
     batches: list[Batch] = field(default_factory=list)
-    before_apply: Callable[[Connection, Batch], Awaitable[None]] | None = None
 
     async def prepare(self, batch: Batch) -> None:
-        pass
+        if batch.records and self.before is not None:
+            await self.before(batch)
 
     async def apply(self, connection: Connection, batch: Batch) -> Applied:
         self.batches.append(batch)
-        if self.before_apply is not None:
-            await self.before_apply(connection, batch)
-        if batch.records and batch.part in self.gates:
-            self.entered.set()
-            await self.gates[batch.part].wait()
+        if batch.records and self.inside is not None:
+            await self.inside(connection, batch)
         if any(record.value == b"broken" for record in batch.records):
             raise ValueError("a record that the work trips over")
         rows = [
@@ -185,6 +182,19 @@ async def world(database: Database, bootstrap: str, topic: str) -> AsyncIterator
         await asyncio.gather(*(lanes.stop() for lanes in made.running))
         await producer.stop()
         await owner.close()
+
+
+@dataclass
+class Gate:
+    """Holds the first batch that comes until the test opens it."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def hold(self, *_: object) -> None:
+        if not self.reached.is_set():
+            self.reached.set()
+            await self.opened.wait()
 
 
 async def until(holds: Callable[[], Awaitable[bool]], *, within_s: float = 20.0) -> float:
