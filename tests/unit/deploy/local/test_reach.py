@@ -34,12 +34,22 @@ def test_the_place_for_an_account_that_can_not_get_here_is_the_same_each_time(
 
 
 def test_programs_that_an_account_can_not_read_are_copied_to_where_it_can(tmp_path: Path) -> None:
-    tree = tmp_path / "closed" / "tree"
-    (tree / "bin").mkdir(parents=True)
-    (tree / "bin" / "tool").write_text("#!/bin/sh\n")
-    (tree / "bin" / "tool").chmod(0o700)
-    tree.parent.chmod(0o700)
-    copy = reach.readable_copy(tree, beside=tmp_path, account="nobody", version="1")
-    assert copy != tree
-    assert (copy / "bin" / "tool").stat().st_mode & 0o777 == 0o755
-    assert reach.readable_copy(tree, beside=tmp_path, account=None, version="1") == tree
+    root = tmp_path / "closed"
+    (root / "tree" / "bin").mkdir(parents=True)
+    (root / "libs").mkdir()
+    tool = root / "tree" / "bin" / "tool"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o700)
+    root.chmod(0o700)
+
+    def place(account: str | None) -> Path:
+        return reach.readable_copy(
+            root, ("tree", "libs"), beside=tmp_path, account=account, version="1"
+        )
+
+    copy = place("nobody")
+    assert copy != root
+    assert (copy / "tree" / "bin" / "tool").stat().st_mode & 0o777 == 0o755
+    assert (copy / "libs").is_dir()
+    assert place("nobody") == copy
+    assert place(None) == root
