@@ -37,7 +37,7 @@ class LocalPostgres:
     """One server under `directory`, on the loopback address only, with a password.
 
     Started as root it runs as `nobody`; where `nobody` can't reach the directory, the data lie in
-    `home`, under /var/tmp. Dies with the process that started it, whose main thread starts it.
+    `home`, outside. Dies with the process that started it, whose main thread starts it.
     """
 
     def __init__(
@@ -112,10 +112,7 @@ class LocalPostgres:
 
     def remove(self) -> None:
         """Delete the data of a stopped server."""
-        home = self.home
-        shutil.rmtree(home / "data", ignore_errors=True)
-        if home != self._directory:
-            shutil.rmtree(home, ignore_errors=True)
+        reach.remove_home(self._directory)
 
     def _end(self, how: signal.Signals) -> None:
         if self._server is not None:

@@ -1,17 +1,18 @@
 """Where a program may live that must not run as root: places that its account can get at."""
 
-import hashlib
 import os
 import pwd
 import shutil
 import stat
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.local.errors import LocalError
 
 UNPRIVILEGED = "nobody"
-_ELSEWHERE = Path("/var/tmp")  # noqa: S108  kept over a restart, and everybody may pass through
+# Kept over a restart of the machine, and everybody may pass through them.
+_OUTSIDE = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108  mkdtemp makes names that nobody guesses
 
 
 def service_account() -> str | None:
@@ -30,19 +31,37 @@ def passable(directory: Path) -> bool:
 def home_for(directory: Path, *, account: str | None) -> Path:
     """Return `directory`, or a stand-in for it where the account can't get there.
 
-    The stand-in has a name made from the directory's, so the same one is found the next time.
-    Raises LocalError when somebody else owns it.
+    The directory then is a link to its stand-in, by which the same one is found the next time.
+    Raises LocalError when the directory has moved to where the account can't follow.
     """
+    if directory.is_symlink():
+        if directory.exists():
+            return directory.resolve()
+        directory.unlink()  # somebody has deleted the stand-in
     if account is None or passable(_deepest_existing(directory)):
         directory.mkdir(parents=True, exist_ok=True)
         return directory
-    mark = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
-    stand_in = _ELSEWHERE / f"ebbtide-{mark}"
-    stand_in.mkdir(mode=0o711, exist_ok=True)
-    if stand_in.stat().st_uid != os.geteuid() or stand_in.is_symlink():
-        raise LocalError(f"{stand_in} belongs to somebody else")
-    stand_in.chmod(0o711)
-    return stand_in
+    if directory.exists() and any(directory.iterdir()):
+        raise LocalError(f"{directory} holds data, but {account} may not go there any more")
+    return _stand_in(directory)
+
+
+def remove_home(directory: Path) -> None:
+    """Delete the directory, and its stand-in where it has one."""
+    shutil.rmtree(directory.resolve(), ignore_errors=True)
+    if directory.is_symlink():
+        directory.unlink()
+
+
+def _stand_in(directory: Path) -> Path:
+    outside = next(place for place in _OUTSIDE if os.access(place, os.W_OK))
+    made = Path(tempfile.mkdtemp(prefix="ebbtide-", dir=outside))
+    made.chmod(0o711)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    if directory.exists():
+        directory.rmdir()
+    directory.symlink_to(made)
+    return made
 
 
 def give_to(path: Path, account: str | None) -> None:

@@ -8,6 +8,7 @@ import asyncpg
 from deploy.local import dsn, services
 from deploy.local.broker import LocalBroker
 from deploy.local.display import Display
+from deploy.local.errors import LocalError
 from deploy.local.jars import cache_directory, fetch_jars, have_jars
 from deploy.local.plan import DATABASE, Plan
 from deploy.local.postgres import LocalPostgres
@@ -128,7 +129,12 @@ class Startup:
 
 
 async def _create_database(server: str, name: str) -> None:
-    connection = await asyncpg.connect(server)
+    try:
+        connection = await asyncpg.connect(server)
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        raise LocalError(
+            f"the data are of other secrets ({error}); `make down` deletes them"
+        ) from None
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
             await connection.execute(f'CREATE DATABASE "{name}"')

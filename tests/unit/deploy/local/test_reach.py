@@ -1,8 +1,9 @@
-import hashlib
-import shutil
 from pathlib import Path
 
+import pytest
+
 from deploy.local import reach
+from deploy.local.errors import LocalError
 
 
 def test_a_directory_below_a_closed_one_can_not_be_reached(tmp_path: Path) -> None:
@@ -21,16 +22,33 @@ def test_one_who_runs_as_oneself_needs_no_other_place(tmp_path: Path) -> None:
 def test_the_place_for_an_account_that_can_not_get_here_is_the_same_each_time(
     tmp_path: Path,
 ) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    found = reach.home_for(closed / "data", account="nobody")
+    data = tmp_path / "closed" / "data"
+    data.parent.mkdir(mode=0o700)
+    found = reach.home_for(data, account="nobody")
     try:
         assert reach.passable(found)
-        assert found == reach.home_for(closed / "data", account="nobody")
-        mark = hashlib.sha256(str((closed / "data").resolve()).encode()).hexdigest()
-        assert found.name == f"ebbtide-{mark[:16]}"
+        assert data.resolve() == found
+        assert reach.home_for(data, account="nobody") == found
     finally:
-        shutil.rmtree(found)
+        reach.remove_home(data)
+    assert not found.exists()
+    assert not data.is_symlink()
+
+
+def test_a_place_that_was_deleted_is_made_anew(tmp_path: Path) -> None:
+    data = tmp_path / "closed" / "data"
+    data.parent.mkdir(mode=0o700)
+    reach.home_for(data, account="nobody").rmdir()
+    assert reach.home_for(data, account="nobody").is_dir()
+    reach.remove_home(data)
+
+
+def test_data_that_an_account_can_not_follow_are_not_forgotten_in_silence(tmp_path: Path) -> None:
+    data = tmp_path / "closed" / "data"
+    (data / "base").mkdir(parents=True)
+    data.parent.chmod(0o700)
+    with pytest.raises(LocalError, match="holds data"):
+        reach.home_for(data, account="nobody")
 
 
 def test_programs_that_an_account_can_not_read_are_copied_to_where_it_can(tmp_path: Path) -> None:
