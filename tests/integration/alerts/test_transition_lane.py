@@ -295,13 +295,14 @@ async def running(
 
 
 async def produce(log: DurableLog, to: str, values: Sequence[bytes]) -> None:
-    records = [
-        LogRecord(to, b"u-1", value, timestamp_ms=int(NOW.timestamp() * 1000)) for value in values
-    ]
+    """Append one by one, in order; a log that has just begun is busy at first."""
+    now_ms = int(SystemClock().now().timestamp() * 1000)
     async with asyncio.timeout(30):
-        for record in records:  # one by one, in order: a log that has just begun is busy
-            while await log.append_many([record]) != [Outcome.ACCEPTED]:  # noqa: ASYNC110
+        for value in values:
+            record = LogRecord(to, b"u-1", value, timestamp_ms=now_ms)
+            while (outcome := (await log.append_many([record]))[0]) is Outcome.BUSY:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+            assert outcome is Outcome.ACCEPTED
 
 
 def told(target: Receiver) -> list[str]:
