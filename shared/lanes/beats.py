@@ -46,10 +46,15 @@ class Keeper:
         self._setup = setup
         self._wake = asyncio.Event()
         self.crew = Crew(setup, ended=self._wake.set)
-        self._counts_known_at: float | None = None
+        self._counts: dict[str, int] = {}
 
     async def work(self) -> None:
         """Beat until cancelled. Errors close the connection and open another; lanes go on."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._survey())
+            await self._keep_beating()
+
+    async def _keep_beating(self) -> None:
         backoff = Backoff(self._setup.limits)
         while True:
             try:
@@ -102,9 +107,10 @@ class Keeper:
         await lease.beat(connection, self._group, worker, lease_s=limits.lease_s)
         if joining:
             await lease.notify(connection, self._group)
-        await self._learn_partitions(connection)
         workers = await lease.alive_workers(connection, self._group)
-        holdings = await lease.holdings(connection, self._group, topics=self._topics)
+        holdings = await self._add_partitions(
+            connection, await lease.holdings(connection, self._group, topics=self._topics)
+        )
         now = asyncio.get_running_loop().time()
         await self._act(
             connection,
@@ -145,31 +151,38 @@ class Keeper:
         if left:
             await lease.notify(connection, self._group)
 
-    async def _learn_partitions(self, connection: Connection) -> None:
-        """Make rows for partitions that Kafka has and the table has not; now and then."""
-        now = asyncio.get_running_loop().time()
-        limits = self._setup.limits
-        if self._counts_known_at is not None and now < self._counts_known_at + limits.partitions_s:
-            return
-        known = await lease.holdings(connection, self._group, topics=self._topics)
-        try:
-            counts = await partition_counts(
-                self._setup.bootstrap, self._topics, client_id=self._setup.worker
-            )
-        except RetryableError as error:
-            _logger.warning("partitions_unknown", group=self._group, error=str(error))
-            return
-        there = {each.partition for each in known}
+    async def _survey(self) -> None:
+        """Ask Kafka now and then how many partitions there are; apart, for it must not delay a beat."""
+        while True:
+            wait_s = self._setup.limits.partitions_s
+            try:
+                counts = await partition_counts(
+                    self._setup.bootstrap, self._topics, client_id=self._setup.worker
+                )
+            except RetryableError as error:
+                _logger.warning("partitions_unknown", group=self._group, error=str(error))
+                counts = {}
+            if set(counts) != set(self._topics):
+                wait_s = self._setup.limits.beat_s
+            if counts != self._counts and counts:
+                self._counts = counts
+                self._wake.set()
+            await asyncio.sleep(wait_s)
+
+    async def _add_partitions(
+        self, connection: Connection, holdings: Sequence[Holding]
+    ) -> Sequence[Holding]:
+        """Make rows for the partitions that Kafka has and the table has not."""
         wanted = {
             Partition(self._group, topic, part)
-            for topic, count in counts.items()
+            for topic, count in self._counts.items()
             for part in range(count)
         }
-        if wanted - there:
-            await lease.add_partitions(connection, sorted(wanted - there))
+        missing = sorted(wanted - {each.partition for each in holdings})
+        if missing:
+            await lease.add_partitions(connection, missing)
             await lease.notify(connection, self._group)
-        if set(counts) == set(self._topics):
-            self._counts_known_at = now
+        return [*holdings, *(Holding(partition, None, None) for partition in missing)]
 
     def _note(self, holdings: Sequence[Holding], now: float) -> None:
         metrics, state = self._setup.metrics, self.state

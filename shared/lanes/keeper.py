@@ -72,6 +72,8 @@ class Lanes:
         if self._log is not None:
             self._relay = Relay(self._group, self._topics, self._setup, log=self._log)
             self._tasks.append(asyncio.create_task(self._relay.work()))
+        for task in self._tasks:
+            task.add_done_callback(_tell)
 
     async def stop(self) -> None:
         """Give everything up in order, so that others can take it at once; bounded in time."""
@@ -122,6 +124,11 @@ class Lanes:
     def _wake_relay(self) -> None:
         if self._relay is not None:
             self._relay.wake()
+
+
+def _tell(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _logger.critical("lanes_failed", exc_info=error)
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

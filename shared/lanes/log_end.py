@@ -9,8 +9,10 @@ from shared.errors import BrokerUnavailable
 from shared.kafka.consumer import PartitionConsumer
 from shared.lanes.watermark import EndAnswer
 
-# What an answer may be late after the fetch before the lane goes on without it.
+# What an answer may be late after a fetch that found nothing: then there is nothing else to do.
 GRACE_S = 0.05
+# A lane in full flow turns many times a second; its lag need not be known more often than this.
+APART_S = 0.2
 
 
 class LogEnd:
@@ -19,17 +21,21 @@ class LogEnd:
     def __init__(self, consumer: PartitionConsumer) -> None:
         self._consumer = consumer
         self._question: asyncio.Task[EndAnswer | None] | None = None
+        self._asked_at = float("-inf")
 
     def ask(self, now: datetime) -> None:
-        """Begin to ask, noting product time `now` first."""
-        if self._question is None:
+        """Begin to ask, if it is time to, noting product time `now` first."""
+        at = asyncio.get_running_loop().time()
+        if self._question is None and at - self._asked_at >= APART_S:
+            self._asked_at = at
             self._question = asyncio.create_task(self._ask(now))
 
-    async def answer(self) -> EndAnswer | None:
+    async def answer(self, *, idle: bool) -> EndAnswer | None:
         """Return the answer if there is one by now. Raises nothing: no answer is no news."""
         if self._question is None:
             return None
-        await asyncio.wait({self._question}, timeout=GRACE_S)
+        if idle:
+            await asyncio.wait({self._question}, timeout=GRACE_S)
         if not self._question.done():
             return None
         question, self._question = self._question, None

@@ -91,7 +91,7 @@ class LaneRun:
         fetched = await self._fetch(limit)
         if fetched is None:
             return
-        answer = await self._end.answer()
+        answer = await self._end.answer(idle=not fetched.records)
         if answer is not None and answer.end < self._position:
             raise LogTruncated(f"the log ends at {answer.end}, the lane is at {self._position}")
         turn = self._turn(fetched, answer)
