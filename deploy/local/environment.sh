@@ -36,7 +36,8 @@ output="$venv/install.log"
 # The lock is complete: there is nothing to resolve. What fails is said by pip itself.
 { "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
     --require-hashes --no-deps -r "$lock" 2>&1 && echo installed; } | tee "$output" | awk -v total="$total" -v live="$live" '
-    live && /^(Collecting|Requirement already)/ { n++; printf "\r\033[K  %d of %d  %s", n, total, $0; fflush() }
+    live && /^Collecting/ { n++; printf "\r\033[K  %d of %d  %s", n, total, $2; fflush() }
+    live && /^Requirement already/ { n++ }
     live && /^Installing collected/ { printf "\r\033[K  unpacking"; fflush() }
     END { if (live) printf "\r\033[K" }'
 [ "$(tail -n 1 "$output")" = installed ] || {
