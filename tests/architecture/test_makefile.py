@@ -1,0 +1,37 @@
+"""`make` alone says what there is, and continuous integration calls nothing else."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def targets() -> set[str]:
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    return set(phony[1].split())
+
+
+def test_make_prints_every_target_with_a_line_of_explanation() -> None:
+    shown = subprocess.run(
+        [shutil.which("make") or "make"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    explained = set(re.findall(r"^  ([a-z]+) +\S", shown, re.MULTILINE))
+    assert explained == targets()
+
+
+def test_the_ci_script_runs_the_definition_of_clean_and_the_tests() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    called = re.findall(r"^make (\w+)$", script.read_text(), re.MULTILINE)
+    assert called == ["check", "test"]
+
+
+def test_a_commit_is_held_to_the_same_definition_of_clean() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]] == ["make check"]
