@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-
-import httpx
+from urllib.parse import urlsplit
 
 # Each needs those before it only in order to be useful, not in order to start; ingest opens last.
 ORDER = ("segmenter", "alerts", "api", "ingest")
@@ -59,12 +60,17 @@ def override(base: Mapping[str, str], decided: Mapping[str, str]) -> dict[str, s
     }
 
 
-def answers(url: str) -> bool:
+def answers(url: str, *, within_s: float = 2.0) -> bool:
     """Tell whether a GET is answered with a success."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or HOST, parts.port, timeout=within_s)
     try:
-        return httpx.get(url, timeout=2.0, trust_env=False).is_success
-    except httpx.HTTPError:
+        connection.request("GET", parts.path)
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
         return False
+    finally:
+        connection.close()
 
 
 def python() -> Path:

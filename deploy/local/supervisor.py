@@ -9,7 +9,7 @@ from types import FrameType
 from deploy.local import children, services
 from deploy.local.clockwork import describe_clock
 from deploy.local.display import Display
-from deploy.local.errors import LocalError
+from deploy.local.errors import DidNotStart, LocalError
 from deploy.local.follow import LogFollower
 from deploy.local.plan import Plan, make_plan
 from deploy.local.programs import Program
@@ -105,12 +105,17 @@ class Supervisor:
         if restarts.due_at is None:
             self._note_end(name, program, restarts.ended(at=now, status=process.returncode))
         elif now >= restarts.due_at:
+            restarts.started(at=now)
+            self._start_again(name, program)
+
+    def _start_again(self, name: str, program: Program) -> None:
+        try:
             program.start()
-            restarts.started(at=time.monotonic())
+        except DidNotStart as error:
+            self._display.say(str(error))
+        else:
             self._publish()
-            self._display.say(
-                f"{name} runs again, as process {program.process and program.process.pid}"
-            )
+            self._display.say(f"{name} runs again")
 
     def _note_end(self, name: str, program: Program, delay: float | None) -> None:
         process, count = program.process, self._restarts[name].crashes
