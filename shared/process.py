@@ -1,14 +1,20 @@
 """Run a service's parts until a signal: start them in order, stop them in the opposite order."""
 
+import argparse
 import asyncio
 import gc
 import signal
-from collections.abc import Sequence
-from typing import Protocol
+import sys
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
-from shared.observability.logging import log
+from shared.configuration import CommonSettings, LogFormat, load
+from shared.errors import InvalidConfiguration
+from shared.observability.logging import configure_logging, log
 
 _logger = log(__name__)
+
+S = TypeVar("S", bound=CommonSettings)
 
 
 class Part(Protocol):
@@ -69,3 +75,43 @@ def tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 50, 1_000)
+
+
+def serve(
+    settings: type[S],
+    *,
+    service: str,
+    parts: Callable[[S], Sequence[Part]],
+    description: str | None,
+) -> int:
+    """Be `python -m services.<service>`: read the settings, log, run until a signal.
+
+    Returns the exit status: 2 when a setting is wrong, after one line that names it.
+    """
+    argparse.ArgumentParser(
+        prog=f"python -m services.{service}", description=description
+    ).parse_args()
+    try:
+        loaded = load(settings, service=service)
+    except InvalidConfiguration as error:
+        sys.stderr.write(f"{service}: {error}\n")
+        return 2
+    configure_logging(
+        service=service, level=loaded.log_level, json=loaded.log_format is LogFormat.JSON
+    )
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_run_built(lambda: parts(loaded)))
+
+
+async def _run_built(build: Callable[[], Sequence[Part]]) -> int:
+    # Built inside the loop: parts may make events and futures of it.
+    return await run(build())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's, which serves HTTP faster, or None (asyncio's own) where it is not installed."""
+    try:
+        import uvloop  # noqa: PLC0415  optional
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,62 @@
+"""Who an event is about: the client's ids, cleaned, and the words that are not ids at all."""
+
+from services.ingest.domain.verdict import Refused
+
+LONGEST_ID = 200
+
+# What programs send when they do not know the user. Each would merge thousands of people into one
+# (rule 13 of the wire formats; PostHog keeps a similar list).
+JUNK_IDS = frozenset(
+    {
+        "0",
+        "[object object]",
+        "anonymous",
+        "distinct_id",
+        "distinctid",
+        "email",
+        "false",
+        "guest",
+        "id",
+        "nan",
+        "nil",
+        "none",
+        "not_authenticated",
+        "null",
+        "true",
+        "undefined",
+        "unknown",
+        "user",
+        "user_id",
+        "userid",
+    }
+)
+
+
+def clean_id(value: object, *, field: str) -> str | None:
+    """Return the id without surrounding space, or None where there is none. Raises Refused."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise Refused("invalid_type", field, f"must be a string, not {json_type(value)}")
+    try:
+        text = str(value).strip()
+    except ValueError:  # an integer of thousands of digits
+        raise Refused("id_too_long", field, f"is longer than {LONGEST_ID} characters") from None
+    if len(text) > LONGEST_ID:
+        raise Refused("id_too_long", field, f"is longer than {LONGEST_ID} characters")
+    return text or None
+
+
+def clean_person(value: object, *, field: str) -> str | None:
+    """Return the id of a person; refuse one that stands for many. Raises Refused."""
+    text = clean_id(value, field=field)
+    # A quoted word is the same mistake one step earlier.
+    if text is not None and text.strip("\"'").lower() in JUNK_IDS:
+        raise Refused("junk_id", field, f"{text!r} is not an id of one person")
+    return text
+
+
+def json_type(value: object) -> str:
+    """Return what JSON calls the value's type."""
+    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
+    return "null" if value is None else names.get(type(value), "object")

@@ -1,0 +1,157 @@
+"""What a body holds: the events of a request and what they share, in Segment's or our own spelling."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from services.ingest.domain.verdict import Refusal
+from services.ingest.inbound.body import BodyRefused
+from services.ingest.usecases.accept_events import Offer
+
+MOST_EVENTS = 2_500
+
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
+_anything = msgspec.json.Decoder()
+
+# Our own spelling → Segment's, which everything behind speaks.
+_NATIVE = {
+    "id": "messageId",
+    "event_id": "messageId",
+    "user_id": "userId",
+    "anonymous_id": "anonymousId",
+    "sent_at": "sentAt",
+    "original_timestamp": "originalTimestamp",
+}
+_FEEDBACK_FIELDS = ("text", "channel", "rating")
+
+
+class _Batch(msgspec.Struct):
+    batch: list[msgspec.Raw]
+    writeKey: Any = None  # noqa: N815  the client's spelling
+    sentAt: Any = None  # noqa: N815
+    sent_at: Any = None
+    context: Any = None
+    historical_migration: Any = None
+    historical: Any = None
+
+
+class _NativeBatch(msgspec.Struct):
+    events: list[msgspec.Raw]
+    historical: Any = None
+    sent_at: Any = None
+
+
+_batch = msgspec.json.Decoder(_Batch)
+_native_batch = msgspec.json.Decoder(_NativeBatch)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The events of a body, and what holds for all of them. `key` is a write key inside the body."""
+
+    offers: Sequence[Offer]
+    key: str | None = None
+    sent_at: Any = None
+    historical: bool = False
+
+
+def read_single(body: bytes) -> Contents:
+    """Read a body of one event. Raises BodyRefused."""
+    fields = _decode(_anything, body)
+    key = fields.get("writeKey") if isinstance(fields, dict) else None
+    return Contents([Offer(fields, body)], key=_text(key))
+
+
+def read_batch(body: bytes) -> Contents:
+    """Read Segment's `{"batch": [...]}`. Raises BodyRefused."""
+    batch = _decode(_batch, body)
+    _check_count(len(batch.batch), body)
+    shared = batch.context if isinstance(batch.context, dict) else None
+    return Contents(
+        [_with_context(_offer(bytes(raw)), shared) for raw in batch.batch],
+        key=_text(batch.writeKey),
+        sent_at=batch.sentAt if batch.sentAt is not None else batch.sent_at,
+        historical=batch.historical_migration is True or batch.historical is True,
+    )
+
+
+def read_native(body: bytes) -> Contents:
+    """Read one event, a list of events, or `{"events": [...]}`. Raises BodyRefused."""
+    start = body.lstrip()[:1]
+    if start == b"[":
+        raws = _decode(_raw_list, body)
+        _check_count(len(raws), body)
+        return Contents([_native(_offer(bytes(raw))) for raw in raws])
+    fields = _decode(_anything, body)
+    if not isinstance(fields, dict) or "events" not in fields:
+        return Contents([_native(Offer(fields, body))])
+    batch = _decode(_native_batch, body)
+    _check_count(len(batch.events), body)
+    return Contents(
+        [_native(_offer(bytes(raw))) for raw in batch.events],
+        sent_at=batch.sent_at,
+        historical=batch.historical is True,
+    )
+
+
+def _offer(raw: bytes) -> Offer:
+    try:
+        return Offer(_anything.decode(raw), raw)
+    except RecursionError:
+        return Offer(None, raw, Refusal("too_deep", None, "is nested too deep"))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Offer(None, raw, Refusal("invalid_json", None, str(error)))
+
+
+def _with_context(offer: Offer, shared: dict[str, Any] | None) -> Offer:
+    """Merge the batch's context into the event's; the event's own wins."""
+    if not shared or not isinstance(offer.fields, dict):
+        return offer
+    own = offer.fields.get("context")
+    if own is not None and not isinstance(own, dict):
+        return offer
+    fields = {**offer.fields, "context": {**shared, **(own or {})}}
+    return Offer(fields, msgspec.json.encode(fields))
+
+
+def _native(offer: Offer) -> Offer:
+    """Return the event in Segment's spelling; its bytes stay the client's."""
+    if not isinstance(offer.fields, dict):
+        return offer
+    fields = {_NATIVE.get(name, name): value for name, value in offer.fields.items()}
+    if fields.get("type", "track") == "track":
+        fields["type"] = "track"
+        if "name" in fields:
+            fields.setdefault("event", fields["name"])
+    if fields["type"] == "feedback":
+        said = {name: fields[name] for name in _FEEDBACK_FIELDS if name in fields}
+        given = fields.get("properties")
+        if given is None or isinstance(given, dict):
+            fields["properties"] = {**(given or {}), **said}
+    return Offer(fields, offer.raw, offer.undecodable)
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    try:
+        return decoder.decode(body)
+    except RecursionError:
+        raise BodyRefused(400, "too_deep", "is nested too deep", seen=body) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        code = "invalid_body" if isinstance(error, msgspec.ValidationError) else "invalid_json"
+        raise BodyRefused(400, code, str(error), seen=body) from None
+
+
+def _check_count(count: int, body: bytes) -> None:
+    if count > MOST_EVENTS:
+        raise BodyRefused(
+            413,
+            "too_many_events",
+            f"{count} events; a request has at most {MOST_EVENTS}",
+            seen=body,
+        )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

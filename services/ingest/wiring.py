@@ -1,0 +1,68 @@
+"""Builds ingest: HTTP in, the log out."""
+
+import os
+import socket
+from collections.abc import Sequence
+
+from services.ingest.inbound.events_http import EventsHttp
+from services.ingest.inbound.site import site
+from services.ingest.inbound.write_keys import WriteKeys
+from services.ingest.outbound.event_topic import KafkaEventTopic
+from services.ingest.settings import Settings, parse_keys
+from shared.clock import SystemClock, clock_from
+from shared.contracts import topics
+from shared.http.probes import Health
+from shared.http.server import HttpServer
+from shared.kafka.durable_log import DurableLog
+from shared.observability.metrics import Metrics
+from shared.process import Part
+
+SERVICE = "ingest"
+
+
+class Ingest:
+    """The service's parts in the order in which they start, and how it is."""
+
+    def __init__(self, settings: Settings) -> None:
+        metrics = Metrics()
+        self._log = DurableLog(
+            bootstrap=settings.kafka_bootstrap,
+            metrics=metrics,
+            client_id=f"ingest-{socket.gethostname()}-{os.getpid()}",
+            topics=[topics.EVENTS.name, topics.FEEDBACK.name, topics.DEAD_LETTER.name],
+        )
+        app = EventsHttp(
+            keys=WriteKeys(parse_keys(settings.write_keys.get_secret_value())),
+            topic=KafkaEventTopic(self._log, metrics=metrics),
+            clock=clock_from(settings.clock_file),
+            machine=SystemClock(),
+            metrics=metrics,
+            others=site(live=_live, ready=self._ready, metrics=metrics),
+        )
+        self._server = HttpServer(
+            app, host=settings.host, port=settings.port, service=SERVICE, metrics=metrics
+        )
+
+    def parts(self) -> Sequence[Part]:
+        return [LogPart(self._log), self._server]
+
+    def _ready(self) -> Health:
+        log = self._log.health()
+        return Health(log.ready, {"log": "ok" if log.ready else log.reason})
+
+
+class LogPart:
+    """The write path: begun before the first request, closed after the last answer."""
+
+    def __init__(self, log: DurableLog) -> None:
+        self._log = log
+
+    async def start(self) -> None:
+        await self._log.start()
+
+    async def stop(self) -> None:
+        await self._log.close()
+
+
+def _live() -> Health:
+    return Health(ok=True)
