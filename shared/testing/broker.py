@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from shared.kafka.log import LogHealth, LogRecord, Outcome
 from shared.kafka.partitioner import partition_of
 
-_STALL_S = 4.0
-
 
 @dataclass(slots=True)
 class _Waiting:
@@ -34,6 +32,7 @@ class FakeLog:
     max_record_bytes: int = 2 * 1024 * 1024
     refusing: bool = False
     delay_s: float = 0.0
+    stall_s: float = 4.0
     unfit: frozenset[bytes] = frozenset()
     written: dict[tuple[str, int], list[LogRecord]] = field(
         default_factory=lambda: defaultdict(list)
@@ -49,10 +48,10 @@ class FakeLog:
     async def append_many(
         self, records: Sequence[LogRecord], *, deadline_s: float = 8.0
     ) -> list[Outcome]:
-        if self.refusing or self._closed or not self._started or self._stalled_for_long():
-            return [Outcome.BUSY] * len(records)
         if not records:
             return []
+        if self.refusing or self._closed or not self._started or self._stalled_for_long():
+            return [Outcome.BUSY] * len(records)
         loop = asyncio.get_running_loop()
         waiting = _Waiting(records, loop.time(), loop.create_future())
         self._waiting.append(waiting)
@@ -83,6 +82,9 @@ class FakeLog:
         while self._waiting:
             self._write_first()
 
+    def exists(self, topic: str) -> bool:
+        return self.topics is None or topic in self.topics
+
     def partition(self, topic: str, number: int) -> list[LogRecord]:
         """Return what a reader of the partition would get."""
         return list(self.written[topic, number])
@@ -102,7 +104,7 @@ class FakeLog:
             waiting.told.set_result(outcomes)
 
     def _write(self, record: LogRecord) -> Outcome:
-        if self.topics is not None and record.topic not in self.topics:
+        if not self.exists(record.topic):
             return Outcome.BUSY
         if len(record.value) > self.max_record_bytes:
             return Outcome.TOO_LARGE
@@ -118,11 +120,11 @@ class FakeLog:
         return asyncio.get_running_loop().time() - self._waiting[0].since
 
     def _stalled_for_long(self) -> bool:
-        return self._stalled and self._oldest_s() > _STALL_S
+        return self._stalled and self._oldest_s() > self.stall_s
 
     def _reason(self, age: float) -> str:
         if self._closed:
             return "closing"
         if not self._started or self.refusing:
             return "no connection to Kafka"
-        return f"unacknowledged for {age:.1f} s" if age > _STALL_S else ""
+        return f"unacknowledged for {age:.1f} s" if age > self.stall_s else ""
