@@ -3,7 +3,10 @@
 import argparse
 import asyncio
 import gc
+import os
+import secrets
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
@@ -65,6 +68,11 @@ async def _stop(part: Part, stop_s: float) -> None:
         Exception
     ):  # the process supervisor's boundary: one part's failure must not keep the next
         _logger.exception("part_did_not_stop", part=type(part).__name__)
+
+
+def worker_name() -> str:
+    """Return a name that no other process has had."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def tune_collector() -> None:

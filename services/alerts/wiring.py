@@ -1,12 +1,7 @@
 """Builds the alerts service: transitions in, alerts and notices out, probes beside them."""
 
-import os
 import secrets
-import socket
 from collections.abc import Sequence
-
-from shared.http.probes import Health, probes_app
-from shared.http.server import HttpServer
 
 from services.alerts.inbound.delivery_loop import DeliveryLoop
 from services.alerts.inbound.transition_lane import TransitionLane
@@ -16,10 +11,12 @@ from services.alerts.outbound.notification_store import PostgresNotifications
 from services.alerts.settings import Settings
 from shared.clock import SystemClock, clock_from
 from shared.contracts import topics
+from shared.http.probes import Health, probes_app
+from shared.http.server import HttpServer
 from shared.kafka.durable_log import DurableLog
 from shared.lanes.keeper import Lanes
 from shared.observability.metrics import Metrics
-from shared.process import Part
+from shared.process import Part, worker_name
 
 SERVICE = "alerts"
 
@@ -73,7 +70,7 @@ class Alerts:
 
     def parts(self) -> Sequence[Part]:
         outlets = Outlets(self._notifications, self._channels)
-        return [self._server, outlets, self._delivery, LogPart(self._log), self._lanes]
+        return [self._server, outlets, self._delivery, self._log, self._lanes]
 
     def _live(self) -> Health:
         lanes = self._lanes.health()
@@ -109,19 +106,6 @@ class Outlets:
         await self._notifications.close()
 
 
-class LogPart:
-    """The write path of the lanes' outbox: begun before the lanes, closed after them."""
-
-    def __init__(self, log: DurableLog) -> None:
-        self._log = log
-
-    async def start(self) -> None:
-        await self._log.start()
-
-    async def stop(self) -> None:
-        await self._log.close()
-
-
 def channels(settings: Settings) -> list[Webhook]:
     """Return the channels that are configured; without any, alerts are kept and none is sent."""
     if settings.webhook_url is None or settings.webhook_secret is None:
@@ -133,8 +117,3 @@ def channels(settings: Settings) -> list[Webhook]:
     )
     # The machine's clock: product time may be driven, and a receiver compares with its own clock.
     return [Webhook(target, clock=SystemClock())]
-
-
-def worker_name() -> str:
-    """Return a name that no other process has had."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -1,7 +1,5 @@
 """Builds ingest: HTTP in, the log out."""
 
-import os
-import socket
 from collections.abc import Sequence
 
 from services.ingest.inbound.events_http import EventsHttp
@@ -15,7 +13,7 @@ from shared.http.probes import Health
 from shared.http.server import HttpServer
 from shared.kafka.durable_log import DurableLog
 from shared.observability.metrics import Metrics
-from shared.process import Part
+from shared.process import Part, worker_name
 
 SERVICE = "ingest"
 
@@ -28,7 +26,7 @@ class Ingest:
         self._log = DurableLog(
             bootstrap=settings.kafka_bootstrap,
             metrics=metrics,
-            client_id=f"ingest-{socket.gethostname()}-{os.getpid()}",
+            client_id=worker_name(),
             topics=[topics.EVENTS.name, topics.FEEDBACK.name, topics.DEAD_LETTER.name],
         )
         app = EventsHttp(
@@ -44,24 +42,11 @@ class Ingest:
         )
 
     def parts(self) -> Sequence[Part]:
-        return [LogPart(self._log), self._server]
+        return [self._log, self._server]
 
     def _ready(self) -> Health:
         log = self._log.health()
         return Health(log.ready, {"log": "ok" if log.ready else log.reason})
-
-
-class LogPart:
-    """The write path: begun before the first request, closed after the last answer."""
-
-    def __init__(self, log: DurableLog) -> None:
-        self._log = log
-
-    async def start(self) -> None:
-        await self._log.start()
-
-    async def stop(self) -> None:
-        await self._log.close()
 
 
 def _live() -> Health:

@@ -99,6 +99,10 @@ class DurableLog:
             self._gauges.cancel()
             await asyncio.wait({self._gauges})
 
+    async def stop(self) -> None:
+        """Close with the usual patience, as a part of a process."""
+        await self.close()
+
     async def _drain(self, within_s: float) -> None:
         waits = [asyncio.create_task(writer.settled()) for writer in self._writers]
         if waits:

@@ -1,0 +1,126 @@
+"""One batch of the events topic → users, history and outbox, inside the lane's fenced transaction."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from functools import partial
+
+from services.segmenter.domain.policy import Policy
+from services.segmenter.inbound.decoding import Decoded, decode
+from services.segmenter.inbound.messages import message_of
+from services.segmenter.usecases.fold_events import Folded, fold_events
+from services.segmenter.usecases.ports import NoRoomYet, Room, Store
+from services.segmenter.usecases.sweep_deadlines import sweep_deadlines
+from services.segmenter.usecases.write_history import History, Occasion
+from shared.contracts.events import EventEnvelope
+from shared.database.connection import Connection
+from shared.kafka.records import Record
+from shared.lanes.work import Applied, Batch, OutboxMessage
+from shared.observability import metrics as m
+from shared.observability.metrics import Metrics
+from shared.vocabulary import TransitionStatus
+
+
+class EventLane:
+    """The segmenter's work on the events topic; keeps `LaneWork`."""
+
+    def __init__(
+        self,
+        *,
+        store: Callable[[Connection], Store],
+        room: Room,
+        live_window: timedelta,
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._room = room
+        self._live_window = live_window
+        self._metrics = metrics
+        # What `prepare` decoded, for the `apply` of the same records; one batch per partition.
+        self._decoded: dict[int, tuple[Sequence[Record], Decoded]] = {}
+
+    async def prepare(self, batch: Batch) -> None:
+        if not batch.records:
+            return
+        decoded = decode(batch.records)
+        self._decoded[batch.part] = batch.records, decoded
+        policy = await self._room.policy()
+        events = [each.event for each in decoded.events]
+        await self._room.ensure(
+            days={event.received_at.date() for event in events}, months=_months(events, policy)
+        )
+
+    async def apply(self, connection: Connection, batch: Batch) -> Applied:
+        store = self._store(connection)
+        decoded = self._of(batch)
+        occasion = Occasion(batch.part, batch.now, batch.watermark, self._live_window)
+        try:
+            policy = await store.policy()
+            folded = await fold_events(
+                decoded.events, occasion=occasion, policy=policy, store=store
+            )
+            swept, more = await sweep_deadlines(occasion=occasion, policy=policy, store=store)
+        except NoRoomYet:
+            self._room.forget()
+            raise
+        return Applied(
+            refused=decoded.refused,
+            messages=[
+                *_messages(folded.history, at=batch.now),
+                *_messages(swept, at=batch.now),
+            ],
+            more_due=more,
+            after_commit=[partial(self._tell, batch, decoded, folded, swept)],
+        )
+
+    def _of(self, batch: Batch) -> Decoded:
+        records, decoded = self._decoded.pop(batch.part, ((), Decoded((), ())))
+        return decoded if records is batch.records else decode(batch.records)
+
+    def _tell(self, batch: Batch, decoded: Decoded, folded: Folded, swept: History) -> None:
+        for outcome, number in (
+            ("folded", folded.folded),
+            ("duplicate", folded.duplicates),
+            ("inactive", folded.inactive),
+            ("refused", len(decoded.refused)),
+        ):
+            if number:
+                self._metrics.count(m.FOLD_EVENTS, outcome, by=number)
+        if decoded.events:
+            oldest = min(each.event.received_at for each in decoded.events)
+            self._metrics.observe(m.FOLD_DELAY_SECONDS, _seconds(oldest, batch.now))
+        for history in (folded.history, swept):
+            self._tell_history(history)
+        if swept.written:
+            users = {each.user_id: each.at for each in reversed(swept.written)}
+            self._metrics.count(m.SWEEP_USERS, by=len(users))
+            self._metrics.observe(m.SWEEP_DELAY_SECONDS, _seconds(min(users.values()), batch.now))
+
+    def _tell_history(self, history: History) -> None:
+        for each in history.written:
+            self._metrics.count(m.TRANSITIONS, each.kind, each.after, each.reason)
+        for each in history.retracted:
+            self._metrics.count(m.TRANSITIONS_RETRACTED, each.kind)
+
+
+def _months(events: Sequence[EventEnvelope], policy: Policy) -> set[date]:
+    """Return the months in which the events may date a transition, now or as time passes."""
+    thresholds = (policy.new_for, policy.silent_after, policy.churned_after, policy.returned_for)
+    days = {event.timestamp.date() for event in events}
+    return {
+        # A day more: the threshold may end after midnight.
+        (day + timedelta(days=extra) + threshold).replace(day=1)
+        for day in days
+        for threshold in (timedelta(), *thresholds)
+        for extra in (0, 1)
+    }
+
+
+def _messages(history: History, *, at: datetime) -> list[OutboxMessage]:
+    return [
+        *(message_of(each, TransitionStatus.RETRACTED, at=at) for each in history.retracted),
+        *(message_of(each, TransitionStatus.WRITTEN, at=at) for each in history.written),
+    ]
+
+
+def _seconds(earlier: datetime, later: datetime) -> float:
+    return max(0.0, (later - earlier).total_seconds())

@@ -1,0 +1,85 @@
+"""Transitions as rows: the statements, and the way there and back."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from datetime import datetime
+from typing import Any
+
+from services.segmenter.domain.transition import Evidence, Transition
+from services.segmenter.usecases.ports import Retraction
+from shared.vocabulary import Lifecycle, TransitionKind, TransitionReason
+
+COLUMNS = (
+    "transition_id", "user_id", "kind", "before", "after", "at", "recorded_at", "reason",
+    "policy_version", "historical", "evidence",
+)  # fmt: skip
+
+# Found by what it says, not by its id: the id knows which correction wrote it.
+RETRACT = """
+UPDATE transitions AS written
+SET retracted_at = $6, retracted_because = $7
+FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
+     AS given (user_id, at, before, after, reason)
+WHERE written.user_id = given.user_id AND written.at = given.at AND written.kind = 'lifecycle'
+  AND written.before IS NOT DISTINCT FROM given.before AND written.after = given.after
+  AND written.reason = given.reason AND written.retracted_at IS NULL
+RETURNING written.transition_id, written.user_id, written.kind, written.before, written.after,
+          written.at, written.recorded_at, written.reason, written.policy_version,
+          written.historical, written.evidence
+"""
+
+_INSTANTS = {"last_seen", "since"}
+
+
+def row(transition: Transition) -> tuple[Any, ...]:
+    return (
+        transition.transition_id,
+        transition.user_id,
+        transition.kind.value,
+        None if transition.before is None else transition.before.value,
+        transition.after.value,
+        transition.at,
+        transition.recorded_at,
+        transition.reason.value,
+        transition.policy_version,
+        transition.historical,
+        _evidence_json(transition.evidence),
+    )
+
+
+def key(retraction: Retraction) -> tuple[Any, ...]:
+    step = retraction.step
+    before = None if step.before is None else step.before.value
+    return retraction.user_id, step.at, before, step.after.value, step.reason.value
+
+
+def transition_of(row: Mapping[str, Any]) -> Transition:
+    before = row["before"]
+    return Transition(
+        row["transition_id"],
+        row["user_id"],
+        TransitionKind(row["kind"]),
+        None if before is None else Lifecycle(before),
+        Lifecycle(row["after"]),
+        row["at"],
+        row["recorded_at"],
+        TransitionReason(row["reason"]),
+        row["policy_version"],
+        row["historical"],
+        _evidence_of(row["evidence"]),
+    )
+
+
+def _evidence_json(evidence: Evidence) -> str:
+    given = {name: value for name, value in asdict(evidence).items() if value is not None}
+    return json.dumps(given, default=datetime.isoformat)
+
+
+def _evidence_of(text: str) -> Evidence:
+    given = json.loads(text)
+    read: dict[str, Any] = {
+        name: datetime.fromisoformat(given[name]) if name in _INSTANTS else given[name]
+        for name in {field.name for field in fields(Evidence)} & given.keys()
+    }
+    return Evidence(**read)

@@ -1,0 +1,130 @@
+"""Users, history and event log in Postgres, on the lane's connection and in its transaction."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.profile import Profile
+from services.segmenter.domain.transition import Transition
+from services.segmenter.outbound import history_sql, users_sql
+from services.segmenter.usecases.ports import EventKey, Folding, NoRoomYet, Retraction
+from shared.database.connection import Connection, translated
+
+_POLICY = """
+SELECT version, new_for, silent_after, churned_after, returned_for FROM policies
+WHERE activated_at IS NOT NULL ORDER BY activated_at DESC, version DESC LIMIT 1
+"""
+
+_KNOWN = """
+SELECT events.source, events.event_id FROM events
+JOIN unnest($1::text[], $2::text[]) AS given (source, event_id)
+  ON events.source = given.source AND events.event_id = given.event_id
+WHERE events.received_at >= $3
+"""
+
+_EVENT_COLUMNS = (
+    "source", "event_id", "received_at", "user_id", "type", "name", "timestamp", "anonymous_id",
+    "active", "historical", "flags", "part", "kafka_offset", "payload",
+)  # fmt: skip
+
+
+class PostgresStore:
+    """Keeps the port `Store`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def policy(self) -> Policy:
+        with translated():
+            row = await self._connection.fetchrow(_POLICY)
+        assert row is not None, "the first migration activates a policy"  # noqa: S101
+        return Policy(**dict(row))
+
+    async def known(self, keys: Collection[EventKey], *, since: datetime) -> set[EventKey]:
+        sources, ids = zip(*keys, strict=True)
+        with translated():
+            rows = await self._connection.fetch(_KNOWN, list(sources), list(ids), since)
+        return {(row["source"], row["event_id"]) for row in rows}
+
+    async def lock(self, user_ids: Collection[str]) -> dict[str, Profile]:
+        with translated():
+            rows = await self._connection.fetch(users_sql.LOCK, list(user_ids))
+        return {row["user_id"]: users_sql.profile_of(row) for row in rows}
+
+    async def lock_due(self, part: int, *, until: datetime, limit: int) -> list[Profile]:
+        with translated():
+            rows = await self._connection.fetch(users_sql.LOCK_DUE, part, until, limit)
+        return [users_sql.profile_of(row) for row in rows]
+
+    async def add_users(self, profiles: Sequence[Profile], *, now: datetime) -> set[str]:
+        with translated():
+            rows = await self._connection.fetch(users_sql.ADD, *users_sql.columns(profiles), now)
+        return {row["user_id"] for row in rows}
+
+    async def save_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
+        with translated():
+            await self._connection.execute(users_sql.SAVE, *users_sql.columns(profiles), now)
+
+    async def add_events(self, events: Sequence[Folding], *, part: int) -> None:
+        if not events:
+            return
+        with translated(), _room_wanted():
+            await self._connection.copy_records_to_table(
+                "events",
+                records=[_event_row(each, part) for each in events],
+                columns=_EVENT_COLUMNS,
+            )
+
+    async def add_transitions(self, transitions: Sequence[Transition]) -> None:
+        with translated(), _room_wanted():
+            await self._connection.copy_records_to_table(
+                "transitions",
+                records=[history_sql.row(each) for each in transitions],
+                columns=history_sql.COLUMNS,
+            )
+
+    async def retract(
+        self, retractions: Sequence[Retraction], *, now: datetime, because: str
+    ) -> list[Transition]:
+        given = [history_sql.key(each) for each in retractions]
+        with translated():
+            rows = await self._connection.fetch(
+                history_sql.RETRACT, *(list(column) for column in zip(*given, strict=True)),
+                now, because,
+            )  # fmt: skip
+        return [history_sql.transition_of(row) for row in rows]
+
+
+@contextmanager
+def _room_wanted() -> Iterator[None]:
+    """Tell a missing partition from data that a table refuses: Postgres reports both alike."""
+    try:
+        yield
+    except asyncpg.CheckViolationError as error:
+        if "no partition of relation" in str(error):
+            raise NoRoomYet(str(error)) from error
+        raise
+
+
+def _event_row(each: Folding, part: int) -> tuple[Any, ...]:
+    event = each.event
+    return (
+        event.source,
+        event.event_id,
+        event.received_at,
+        event.user_id,
+        event.type.value,
+        event.name,
+        event.timestamp,
+        event.anonymous_id,
+        event.active,
+        event.historical,
+        [flag.value for flag in event.flags],
+        part,
+        each.offset,
+        bytes(event.payload).decode(),
+    )

@@ -1,0 +1,26 @@
+"""What the environment says to the segmenter, as one frozen value."""
+
+from pydantic import Field
+
+from shared.configuration import CommonSettings, KafkaSettings, PostgresSettings
+
+
+class Settings(CommonSettings, KafkaSettings, PostgresSettings):
+    """Its Postgres role is `ebbtide_segmenter`."""
+
+    host: str = Field("127.0.0.1", description="address of /livez, /readyz and /metrics")
+    port: int = Field(8301, ge=0, le=65535, description="0 takes a free port")
+    group: str = Field(
+        "segmenter",
+        pattern="^segmenter",
+        description="whose progress to continue; begins with segmenter",
+    )
+    worker: str | None = Field(
+        None, min_length=1, description="name of this process among the workers; unset: made up"
+    )
+    ledger: bool = Field(False, description="write what each batch covered (chaos tests)")
+    live_window_s: float = Field(
+        86_400,
+        gt=0,
+        description="events older than this when they arrive are history, and warn nobody",
+    )

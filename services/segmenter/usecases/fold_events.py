@@ -1,0 +1,142 @@
+"""Fold a batch of events into users and their history, each event once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.profile import (
+    Arrivals,
+    Change,
+    advance,
+    begin,
+    pass_time,
+)
+from services.segmenter.domain.transition import Cause
+from services.segmenter.usecases.ports import EventKey, Folding, Store
+from services.segmenter.usecases.write_history import History, Occasion, write_history
+
+# A repeat is dropped if it comes within this time of the first; SDKs try for at most 12 hours, and
+# pages that were offline for longer. Source: docs/lifecycle.md.
+DUPLICATE_WINDOW = timedelta(days=8)
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What a batch came to."""
+
+    history: History
+    folded: int = 0
+    duplicates: int = 0
+    inactive: int = 0
+
+
+@dataclass(slots=True)
+class _Activity:
+    """One user's active events of the batch: when, the first event at each instant, the latest receipt."""
+
+    known_at: datetime
+    causes: dict[datetime, Folding] = field(default_factory=dict)
+    instants: list[datetime] = field(default_factory=list)
+
+    def arrivals(self, part: int) -> Arrivals:
+        return Arrivals(self.instants, self.known_at, part)
+
+
+async def fold_events(
+    events: Sequence[Folding], *, occasion: Occasion, policy: Policy, store: Store
+) -> Folded:
+    """Apply the events that are not known yet. The order of arrival does not matter to the result.
+
+    Users who are touched are also taken through what is due for them by the watermark.
+    """
+    if not events:
+        return Folded(History())
+    first: dict[EventKey, Folding] = {}
+    for each in events:
+        first.setdefault(each.key, each)
+    since = min(each.event.received_at for each in events) - DUPLICATE_WINDOW
+    known = await store.known(first.keys(), since=since)
+    fresh = [each for key, each in first.items() if key not in known]
+    activity = _activity_of(fresh)
+    changes = await _change_users(activity, occasion=occasion, policy=policy, store=store)
+    await store.add_events(fresh, part=occasion.part)
+    history = await write_history(
+        changes,
+        occasion=occasion,
+        store=store,
+        cause_of=lambda user_id, at: _cause(activity[user_id], at, occasion.live_window),
+    )
+    inactive = sum(not each.event.active for each in fresh)
+    return Folded(history, len(fresh) - inactive, len(events) - len(fresh), inactive)
+
+
+def _activity_of(events: Iterable[Folding]) -> dict[str, _Activity]:
+    """Group the events that are something a user did (Segment's `context.active` says what is not)."""
+    users: dict[str, _Activity] = {}
+    for each in events:
+        event = each.event
+        if not event.active:
+            continue
+        activity = users.get(event.user_id)
+        if activity is None:
+            activity = users[event.user_id] = _Activity(event.received_at)
+        activity.known_at = max(activity.known_at, event.received_at)
+        activity.instants.append(event.timestamp)
+        activity.causes.setdefault(event.timestamp, each)
+    return users
+
+
+async def _change_users(
+    activity: Mapping[str, _Activity], *, occasion: Occasion, policy: Policy, store: Store
+) -> list[Change]:
+    """Lock or make the users and move them on; return what changed, already saved."""
+    if not activity:
+        return []
+    profiles = await store.lock(activity.keys())
+    begun = await _begin_users(
+        {user_id: each for user_id, each in activity.items() if user_id not in profiles},
+        occasion=occasion,
+        policy=policy,
+        store=store,
+    )
+    late = activity.keys() - profiles.keys() - begun.keys()
+    if late:  # another lane made them in between: a user's events may come by two partitions
+        profiles |= await store.lock(late)
+    moved = [
+        _settle(
+            advance(profile, activity[user_id].arrivals(occasion.part), policy), occasion, policy
+        )
+        for user_id, profile in profiles.items()
+    ]
+    if moved:
+        await store.save_users([change.profile for change in moved], now=occasion.now)
+    return [*begun.values(), *moved]
+
+
+async def _begin_users(
+    activity: Mapping[str, _Activity], *, occasion: Occasion, policy: Policy, store: Store
+) -> dict[str, Change]:
+    begun = {
+        user_id: _settle(begin(user_id, each.arrivals(occasion.part), policy), occasion, policy)
+        for user_id, each in sorted(activity.items())
+    }
+    if not begun:
+        return {}
+    added = await store.add_users([change.profile for change in begun.values()], now=occasion.now)
+    return {user_id: change for user_id, change in begun.items() if user_id in added}
+
+
+def _settle(change: Change, occasion: Occasion, policy: Policy) -> Change:
+    if occasion.watermark is None:
+        return change
+    return pass_time(change, occasion.watermark, policy)
+
+
+def _cause(activity: _Activity, at: datetime, live_window: timedelta) -> Cause | None:
+    found = activity.causes.get(at)
+    if found is None:
+        return None
+    event = found.event
+    late = event.timestamp < event.received_at - live_window
+    return Cause(event.source, event.event_id, historical=event.historical or late)

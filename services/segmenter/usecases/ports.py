@@ -1,0 +1,101 @@
+"""What folding needs of the world: one store, on the lane's own transaction."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+from services.segmenter.domain.lifecycle import Step
+from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.profile import Profile
+from services.segmenter.domain.transition import Transition
+from shared.contracts.events import EventEnvelope
+from shared.errors import RetryableError
+
+EventKey = tuple[str, str]  # source, event id
+
+
+class NoRoomYet(RetryableError):
+    """A table lacks the partition that a row belongs to: make it, and fold the batch again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """An event with its place in the log."""
+
+    event: EventEnvelope
+    offset: int
+
+    @property
+    def key(self) -> EventKey:
+        return self.event.source, self.event.event_id
+
+
+@dataclass(frozen=True, slots=True)
+class Retraction:
+    """A written transition that a late event contradicted."""
+
+    user_id: str
+    step: Step
+
+
+class Store(Protocol):
+    """Users, their history and the event log, as one transaction sees them.
+
+    Every method may raise StoreUnavailable; those that write may raise RejectedByStore, and
+    `add_events` and `add_transitions` NoRoomYet.
+    """
+
+    async def policy(self) -> Policy:
+        """Return the policy that was activated last."""
+        ...
+
+    async def known(self, keys: Collection[EventKey], *, since: datetime) -> set[EventKey]:
+        """Return which of the keys the log holds among what was received since that instant."""
+        ...
+
+    async def lock(self, user_ids: Collection[str]) -> dict[str, Profile]:
+        """Return those users that exist, locked in the order of their ids."""
+        ...
+
+    async def lock_due(self, part: int, *, until: datetime, limit: int) -> list[Profile]:
+        """Return the users of a partition whose deadline is due, the earliest `limit`, locked."""
+        ...
+
+    async def add_users(self, profiles: Sequence[Profile], *, now: datetime) -> set[str]:
+        """Add the users that do not exist; return which were added."""
+        ...
+
+    async def save_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
+        """Write the users, who are locked, as they are now."""
+        ...
+
+    async def add_events(self, events: Sequence[Folding], *, part: int) -> None:
+        """Append to the event log."""
+        ...
+
+    async def add_transitions(self, transitions: Sequence[Transition]) -> None:
+        """Append to the history."""
+        ...
+
+    async def retract(
+        self, retractions: Sequence[Retraction], *, now: datetime, because: str
+    ) -> list[Transition]:
+        """Mark the transitions as retracted and return them as they were written."""
+        ...
+
+
+class Room(Protocol):
+    """Makes room in the partitioned tables, outside the lanes' transactions."""
+
+    async def policy(self) -> Policy:
+        """Return the active policy, maybe a little old."""
+        ...
+
+    async def ensure(self, *, days: Collection[date], months: Collection[date]) -> None:
+        """Make partitions for events received on the days and transitions dated in the months."""
+        ...
+
+    def forget(self) -> None:
+        """Look anew next time."""
+        ...

@@ -1,0 +1,86 @@
+"""Builds the segmenter: events and time in, tiers and transitions out."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from services.segmenter.inbound.dead_letter_lane import DeadLetterLane
+from services.segmenter.inbound.event_lane import EventLane
+from services.segmenter.outbound.partitions import Partitions
+from services.segmenter.outbound.profile_store import PostgresStore
+from services.segmenter.settings import Settings
+from shared.clock import clock_from
+from shared.contracts import topics
+from shared.http.probes import Health, probes_app
+from shared.http.server import HttpServer
+from shared.kafka.durable_log import DurableLog
+from shared.lanes.keeper import Lanes, LanesHealth
+from shared.lanes.work import LaneWork
+from shared.observability.metrics import Metrics
+from shared.process import Part, worker_name
+
+SERVICE = "segmenter"
+
+
+class Segmenter:
+    """The service's parts in the order in which they start, and how it is."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._worker = settings.worker or worker_name()
+        self._dsn = settings.postgres_dsn.get_secret_value()
+        self._log = DurableLog(
+            bootstrap=settings.kafka_bootstrap,
+            metrics=self._metrics,
+            client_id=self._worker,
+            topics=[topics.TRANSITIONS.name],
+        )
+        self._room = Partitions(self._dsn, worker=self._worker)
+        event_lane = EventLane(
+            store=PostgresStore,
+            room=self._room,
+            live_window=timedelta(seconds=settings.live_window_s),
+            metrics=self._metrics,
+        )
+        suffix = settings.group.removeprefix("segmenter")
+        self._events = self._lanes(settings.group, topics.EVENTS.name, event_lane, log=self._log)
+        self._letters = self._lanes(
+            f"dead-letters{suffix}", topics.DEAD_LETTER.name, DeadLetterLane(), log=None
+        )
+        self._server = HttpServer(
+            probes_app(live=self._live, ready=self._ready, metrics=self._metrics),
+            host=settings.host,
+            port=settings.port,
+            service=SERVICE,
+            metrics=self._metrics,
+        )
+
+    def parts(self) -> Sequence[Part]:
+        return [self._server, self._room, self._log, self._events, self._letters]
+
+    def _lanes(self, group: str, topic: str, work: LaneWork, *, log: DurableLog | None) -> Lanes:
+        return Lanes(
+            group=group,
+            worker=self._worker,
+            topics=[topic],
+            work=work,
+            clock=clock_from(self._settings.clock_file),
+            metrics=self._metrics,
+            bootstrap=self._settings.kafka_bootstrap,
+            dsn=self._dsn,
+            log=log,
+            ledger=self._settings.ledger,
+        )
+
+    def _live(self) -> Health:
+        checks = {name: "ok" if health.live else health.reason for name, health in self._healths()}
+        return Health(all(health.live for _, health in self._healths()), checks)
+
+    def _ready(self) -> Health:
+        checks = {name: "ok" if health.ready else health.reason for name, health in self._healths()}
+        log = self._log.health()
+        checks["log"] = "ok" if log.ready else log.reason
+        return Health(all(each == "ok" for each in checks.values()), checks)
+
+    def _healths(self) -> list[tuple[str, LanesHealth]]:
+        return [("events", self._events.health()), ("dead_letters", self._letters.health())]
