@@ -63,6 +63,8 @@ class PostgresSettings(BaseModel):
     postgres_dsn: SecretStr = Field(description="postgresql://role:password@host:port/database")
 
 
+SHORTEST_KEY = 16
+
 S = TypeVar("S", bound=CommonSettings)
 
 
@@ -144,3 +146,25 @@ def _explain(error: ValidationError, *, service: str) -> str:
         missing = problem["type"] == "missing"
         lines.append(f"{name} is missing" if missing else f"{name}: {problem['msg']}")
     return "; ".join(lines)
+
+
+def parse_keys(text: str) -> dict[str, str]:
+    """Return key → name from `name:key,name:key`. Raises ValueError, without quoting a key."""
+    pairs: dict[str, str] = {}
+    for number, entry in enumerate(filter(None, (word.strip() for word in text.split(","))), 1):
+        name, colon, key = entry.partition(":")
+        if not (name and colon and key):
+            raise ValueError(f"entry {number} is not name:key")
+        if key in pairs:
+            raise ValueError(f"entry {number} repeats a key")
+        pairs[key] = name
+    return pairs
+
+
+def check_keys(text: str, *, environment: Environment | None) -> None:
+    """Raise ValueError where the text names no key, or a weak one in production."""
+    pairs = parse_keys(text)
+    if not pairs:
+        raise ValueError("names no key")
+    if environment is Environment.PRODUCTION and min(map(len, pairs)) < SHORTEST_KEY:
+        raise ValueError(f"holds a key shorter than {SHORTEST_KEY} characters")

@@ -2,9 +2,7 @@
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from shared.configuration import CommonSettings, Environment, KafkaSettings
-
-SHORTEST_KEY = 16
+from shared.configuration import CommonSettings, KafkaSettings, check_keys
 
 
 class Settings(CommonSettings, KafkaSettings):
@@ -17,23 +15,5 @@ class Settings(CommonSettings, KafkaSettings):
     @field_validator("write_keys")
     @classmethod
     def _well_formed(cls, keys: SecretStr, info: ValidationInfo) -> SecretStr:
-        pairs = parse_keys(keys.get_secret_value())
-        if not pairs:
-            raise ValueError("names no key")
-        production = info.data.get("environment") is Environment.PRODUCTION
-        if production and min(len(key) for key in pairs) < SHORTEST_KEY:
-            raise ValueError(f"holds a key shorter than {SHORTEST_KEY} characters")
+        check_keys(keys.get_secret_value(), environment=info.data.get("environment"))
         return keys
-
-
-def parse_keys(text: str) -> dict[str, str]:
-    """Return key → source. Raises ValueError, without quoting a key."""
-    pairs: dict[str, str] = {}
-    for number, entry in enumerate(filter(None, (word.strip() for word in text.split(","))), 1):
-        source, colon, key = entry.partition(":")
-        if not (source and colon and key):
-            raise ValueError(f"entry {number} is not source:key")
-        if key in pairs:
-            raise ValueError(f"entry {number} repeats a key")
-        pairs[key] = source
-    return pairs

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from services.ingest.inbound.events_http import EventsHttp
 from services.ingest.inbound.site import site
-from services.ingest.inbound.write_keys import WriteKeys
 from services.ingest.outbound.event_topic import KafkaEventTopic
-from services.ingest.settings import Settings, parse_keys
+from services.ingest.settings import Settings
 from shared.clock import SystemClock, clock_from
+from shared.configuration import parse_keys
 from shared.contracts import topics
+from shared.http.keys import KeyBook
 from shared.http.probes import Health
 from shared.http.server import HttpServer
 from shared.kafka.durable_log import DurableLog
@@ -30,7 +31,7 @@ class Ingest:
             topics=[topics.EVENTS.name, topics.FEEDBACK.name, topics.DEAD_LETTER.name],
         )
         app = EventsHttp(
-            keys=WriteKeys(parse_keys(settings.write_keys.get_secret_value())),
+            keys=KeyBook(parse_keys(settings.write_keys.get_secret_value())),
             topic=KafkaEventTopic(self._log, metrics=metrics),
             clock=clock_from(settings.clock_file),
             machine=SystemClock(),

@@ -82,7 +82,8 @@ async def _of_problem(_request: Request, error: Exception) -> Response:
 async def _of_validation(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     first = error.errors()[0]
-    field = ".".join(str(word) for word in first["loc"][1:]) or None
+    # Where the parameter stands, and its name; the place within a list adds nothing.
+    field = str(first["loc"][1]) if len(first["loc"]) > 1 else None
     detail = f"{field}: {first['msg']}" if field else str(first["msg"])
     return problem_response(
         Problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", detail, field=field)

@@ -12,10 +12,11 @@ from services.ingest.domain.verdict import Refusal
 from services.ingest.inbound.bodies import Contents
 from services.ingest.inbound.body import BodyRefused, ClientLeft, read_body
 from services.ingest.inbound.routes import ROUTES, Route
-from services.ingest.inbound.write_keys import WriteKeys, key_in_headers
+from services.ingest.inbound.write_keys import key_in_headers
 from services.ingest.usecases.accept_events import Answer, Fault, accept_events
 from services.ingest.usecases.ports import EventTopic, Kept, Rejected
 from shared.clock import Clock
+from shared.http.keys import KeyBook
 from shared.http.problems import sdk_error
 from shared.http.requests import ROUTE, App, Receive, Scope, Send
 from shared.observability import metrics as m
@@ -46,7 +47,7 @@ class EventsHttp:
     def __init__(  # built in one place
         self,
         *,
-        keys: WriteKeys,
+        keys: KeyBook,
         topic: EventTopic,
         clock: Clock,
         machine: Clock,
@@ -77,7 +78,7 @@ class EventsHttp:
     async def _post(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         key = key_in_headers(headers)
-        source = None if key is None else self._keys.source_of(key)
+        source = None if key is None else self._keys.name_of(key)
         try:
             if key is not None and source is None:
                 await _send(send, 401, _WRONG_KEY)
@@ -88,7 +89,7 @@ class EventsHttp:
             except BodyRefused as refused:
                 await self._refuse_body(refused, source, send)
                 return
-            source = source or (contents.key and self._keys.source_of(contents.key))
+            source = source or (contents.key and self._keys.name_of(contents.key))
             if source is None:
                 await _send(send, 401, _WRONG_KEY)
                 return

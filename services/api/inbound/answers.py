@@ -1,0 +1,111 @@
+"""What every answer has in common: its age, its cursor, and the texts and instants it is asked with."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Query
+from pydantic import AfterValidator, BaseModel, Field
+
+from services.api.domain.cursor import BadCursor, read_cursor, write_cursor
+from services.api.domain.freshness import Freshness, freshness
+from services.api.usecases.ports import At, Snapshot
+from shared.clock import Clock
+from shared.http.problems import Problem
+from shared.observability import metrics as m
+from shared.observability.metrics import Metrics
+
+LONGEST_TEXT = 200
+LARGEST_PAGE = 500
+
+
+class Lag(BaseModel):
+    """How far the numbers are behind: null seconds where a partition was never folded."""
+
+    seconds: float | None
+    events: int
+
+
+class Answer(BaseModel):
+    """Every answer: all that was received by `as_of` is in it."""
+
+    as_of: datetime | None = Field(description="null: some partition was never folded")
+    lag: Lag
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("holds the character U+0000")
+    return text
+
+
+def _aware(instant: datetime) -> datetime:
+    """Without an offset it is UTC."""
+    if instant.tzinfo is None:
+        return instant.replace(tzinfo=UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the calendar") from None
+
+
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_storable)]
+Instant = Annotated[datetime, AfterValidator(_aware)]
+Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="rows of a page")]
+Cursor = Annotated[
+    str | None, Query(max_length=2_000, description="`next_cursor` of the page before")
+]
+
+Row = TypeVar("Row")
+
+
+class Ages:
+    """Tells how old a snapshot's numbers are."""
+
+    def __init__(self, clock: Clock, metrics: Metrics) -> None:
+        self._clock = clock
+        self._metrics = metrics
+
+    async def of(self, snapshot: Snapshot) -> dict[str, Any]:
+        """Return `as_of` and `lag`, read in the same snapshot as the numbers."""
+        age: Freshness = freshness(await snapshot.progress(), self._clock.now())
+        if age.lag_seconds is not None:
+            self._metrics.set(m.API_LAG_SECONDS, age.lag_seconds)
+        return {
+            "as_of": age.as_of,
+            "lag": Lag(seconds=age.lag_seconds, events=age.lag_events),
+        }
+
+
+def place_behind(listing: str, cursor: str | None) -> At | None:
+    """Return the place at which a page of a list in time begins. Raises Problem."""
+    if cursor is None:
+        return None
+    at, key = key_behind(listing, cursor, parts=2)
+    try:
+        return _aware(datetime.fromisoformat(at)), key
+    except ValueError:
+        raise _bad_cursor("is not a cursor") from None
+
+
+def key_behind(listing: str, cursor: str, *, parts: int) -> list[str]:
+    """Return the key behind which a page begins. Raises Problem."""
+    try:
+        return read_cursor(listing, cursor, parts=parts)
+    except BadCursor as error:
+        raise _bad_cursor(str(error)) from None
+
+
+def next_cursor(listing: str, rows: Sequence[Any], limit: int, *fields: str) -> str | None:
+    """Return the cursor of the page after these rows, or None where the list ends with them."""
+    if len(rows) < limit:
+        return None
+    key = [getattr(rows[-1], field) for field in fields]
+    return write_cursor(
+        listing, [each.isoformat() if isinstance(each, datetime) else str(each) for each in key]
+    )
+
+
+def _bad_cursor(reason: str) -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", f"cursor: {reason}", field="cursor")

@@ -1,0 +1,40 @@
+"""The application: every router, OpenAPI, probes, and problems for errors."""
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from services.api.inbound.access import Access, Scope
+from services.api.inbound.alerts_http import alerts_router
+from services.api.inbound.answers import Ages
+from services.api.inbound.dead_letters_http import dead_letters_router
+from services.api.inbound.tiers_http import tiers_router
+from services.api.inbound.transitions_http import transitions_router
+from services.api.inbound.users_http import users_router
+from services.api.usecases.ports import Snapshots
+from shared.http import problems
+from shared.http.probes import HealthCheck, probe_routes
+from shared.observability.metrics import Metrics
+
+ROUTERS = (users_router, tiers_router, transitions_router, alerts_router, dead_letters_router)
+
+
+def build_app(
+    snapshots: Snapshots, *, access: Access, ages: Ages, ready: HealthCheck, live: HealthCheck,
+    metrics: Metrics,
+) -> FastAPI:  # fmt: skip
+    app = FastAPI(
+        title="Ebbtide",
+        version="1",
+        description="Live user tiers and early warnings. Every answer says how old it is.",
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+    )
+    for router in ROUTERS:
+        app.include_router(router(snapshots, ages, reader=access.requires(Scope.READ)))
+    app.router.routes.extend(probe_routes(live=live, ready=ready, metrics=metrics))
+    problems.install(app)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,24 @@
+"""Places in lists whose rows are told apart by a UUID."""
+
+from http import HTTPStatus
+from uuid import UUID
+
+from services.api.inbound.answers import place_behind
+from services.api.usecases.ports import At
+from shared.http.problems import Problem
+
+
+def uuid_place_behind(listing: str, cursor: str | None) -> At | None:
+    """Return the place behind which a page begins. Raises Problem."""
+    place = place_behind(listing, cursor)
+    if place is not None:
+        try:
+            UUID(place[1])
+        except ValueError:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST,
+                "invalid_parameter",
+                "cursor: is not a cursor",
+                field="cursor",
+            ) from None
+    return place

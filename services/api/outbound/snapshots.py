@@ -1,0 +1,132 @@
+"""Read-only snapshots of Postgres from a small pool, bounded in time."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from services.api.domain.freshness import Progress
+from services.api.domain.views import AlertView, DeadLetterView, TransitionView, UserView
+from services.api.outbound import (
+    alert_reader,
+    dead_letter_reader,
+    progress_reader,
+    transition_reader,
+    user_reader,
+)
+from services.api.usecases.ports import (
+    AlertFilter,
+    At,
+    DeadLetterFilter,
+    TransitionFilter,
+    UserFilter,
+)
+from shared.errors import StoreUnavailable
+
+POOL_SIZE = 8
+POOL_WAIT_S = 5.0
+_CONNECT_S = 5.0
+_BOUNDS = {
+    "statement_timeout": "5s",
+    "idle_in_transaction_session_timeout": "10s",
+    "default_transaction_read_only": "on",
+    "default_transaction_isolation": "repeatable read",
+    "timezone": "UTC",
+    "application_name": "ebbtide-api",
+}
+
+
+class PostgresSnapshots:
+    """Keeps the port `Snapshots`; a part of the process, for its pool."""
+
+    def __init__(self, dsn: str, *, group: str) -> None:
+        self._group = group
+        self._engine = create_async_engine(
+            dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_S,
+            pool_pre_ping=True,
+            connect_args={"timeout": _CONNECT_S, "server_settings": _BOUNDS},
+        )
+
+    async def start(self) -> None:
+        """It connects when first asked."""
+
+    async def stop(self) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["PostgresSnapshot"]:
+        with _translated():
+            async with self._engine.connect() as connection, connection.begin():
+                yield PostgresSnapshot(connection, group=self._group)
+
+    async def answers(self) -> bool:
+        """Say whether the database takes a question now."""
+        try:
+            async with self.open() as snapshot:
+                await snapshot.ping()
+        except StoreUnavailable:
+            return False
+        return True
+
+
+class PostgresSnapshot:
+    """Keeps the port `Snapshot` on one connection, inside its transaction."""
+
+    def __init__(self, connection: AsyncConnection, *, group: str) -> None:
+        self._connection = connection
+        self._group = group
+
+    async def ping(self) -> None:
+        await self._connection.execute(text("SELECT 1"))
+
+    async def progress(self) -> Sequence[Progress]:
+        return await progress_reader.progress(self._connection, self._group)
+
+    async def user(self, user_id: str) -> UserView | None:
+        return await user_reader.user(self._connection, user_id)
+
+    async def users(
+        self, wanted: UserFilter, *, behind: str | None, limit: int
+    ) -> Sequence[UserView]:
+        return await user_reader.users(self._connection, wanted, behind=behind, limit=limit)
+
+    async def lifecycle_counts(self) -> Mapping[str, int]:
+        return await user_reader.lifecycle_counts(self._connection)
+
+    async def transitions(
+        self, wanted: TransitionFilter, *, behind: At | None, limit: int, oldest_first: bool
+    ) -> Sequence[TransitionView]:
+        return await transition_reader.transitions(
+            self._connection, wanted, behind=behind, limit=limit, oldest_first=oldest_first
+        )
+
+    async def alert(self, alert_id: UUID) -> AlertView | None:
+        return await alert_reader.alert(self._connection, alert_id)
+
+    async def alerts(
+        self, wanted: AlertFilter, *, behind: At | None, limit: int
+    ) -> Sequence[AlertView]:
+        return await alert_reader.alerts(self._connection, wanted, behind=behind, limit=limit)
+
+    async def dead_letters(
+        self, wanted: DeadLetterFilter, *, behind: At | None, limit: int
+    ) -> Sequence[DeadLetterView]:
+        return await dead_letter_reader.dead_letters(
+            self._connection, wanted, behind=behind, limit=limit
+        )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, PoolTimeout, asyncpg.PostgresError, OSError, TimeoutError) as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,20 @@
+"""What the environment says to the api, as one frozen value."""
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from shared.configuration import CommonSettings, PostgresSettings, check_keys
+
+
+class Settings(CommonSettings, PostgresSettings):
+    """Its Postgres role is `ebbtide_api`."""
+
+    host: str = Field("127.0.0.1", description="address that dashboards and operators use")
+    port: int = Field(8200, ge=0, le=65535, description="0 takes a free port")
+    keys: SecretStr = Field(description="name:key, comma-separated; bearer tokens that may read")
+    group: str = Field("segmenter", description="the segmenter's group whose lag is shown")
+
+    @field_validator("keys")
+    @classmethod
+    def _well_formed(cls, keys: SecretStr, info: ValidationInfo) -> SecretStr:
+        check_keys(keys.get_secret_value(), environment=info.data.get("environment"))
+        return keys

@@ -1,0 +1,94 @@
+"""What the routes ask of the database."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from services.api.domain.freshness import Progress
+from services.api.domain.views import AlertView, DeadLetterView, TransitionView, UserView
+
+At = tuple[datetime, str]  # a place in a list by time: the instant and the id
+
+
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    lifecycle: Sequence[str] = ()
+    prefix: str | None = None
+    seen_from: datetime | None = None
+    seen_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionFilter:
+    user_id: str | None = None
+    kind: str | None = None
+    before: str | None = None
+    after: str | None = None
+    at_from: datetime | None = None
+    at_to: datetime | None = None
+    retracted: bool | None = False  # None: both those that stand and those that do not
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    state: str | None = None
+    kind: str | None = None
+    user_id: str | None = None
+    fired_from: datetime | None = None
+    fired_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterFilter:
+    code: str | None = None
+    origin: str | None = None
+    source: str | None = None
+    refused_from: datetime | None = None
+    refused_to: datetime | None = None
+
+
+class Snapshot(Protocol):
+    """One moment of the database: everything read from it belongs together.
+
+    Lists come newest first (users: by id) and begin behind the given place. Every method may raise
+    StoreUnavailable.
+    """
+
+    async def progress(self) -> Sequence[Progress]:
+        """Return how far the segmenter's partitions are folded."""
+        ...
+
+    async def user(self, user_id: str) -> UserView | None: ...
+
+    async def users(
+        self, wanted: UserFilter, *, behind: str | None, limit: int
+    ) -> Sequence[UserView]: ...
+
+    async def lifecycle_counts(self) -> Mapping[str, int]:
+        """Return how many users stand in each lifecycle; those without users may be missing."""
+        ...
+
+    async def transitions(
+        self, wanted: TransitionFilter, *, behind: At | None, limit: int, oldest_first: bool
+    ) -> Sequence[TransitionView]: ...
+
+    async def alert(self, alert_id: UUID) -> AlertView | None: ...
+
+    async def alerts(
+        self, wanted: AlertFilter, *, behind: At | None, limit: int
+    ) -> Sequence[AlertView]: ...
+
+    async def dead_letters(
+        self, wanted: DeadLetterFilter, *, behind: At | None, limit: int
+    ) -> Sequence[DeadLetterView]: ...
+
+
+class Snapshots(Protocol):
+    """Gives out snapshots, a bounded number at a time."""
+
+    def open(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Raises StoreUnavailable when none can be had in time."""
+        ...

@@ -1,0 +1,44 @@
+"""Builds the api: Postgres in, answers out."""
+
+from collections.abc import Sequence
+
+from services.api.inbound.access import Access
+from services.api.inbound.answers import Ages
+from services.api.inbound.app import build_app
+from services.api.inbound.database_watch import DatabaseWatch
+from services.api.outbound.snapshots import PostgresSnapshots
+from services.api.settings import Settings
+from shared.clock import clock_from
+from shared.configuration import parse_keys
+from shared.http.keys import KeyBook
+from shared.http.probes import Health
+from shared.http.server import HttpServer
+from shared.observability.metrics import Metrics
+from shared.process import Part
+
+SERVICE = "api"
+
+
+class Api:
+    """The service's parts in the order in which they start."""
+
+    def __init__(self, settings: Settings) -> None:
+        metrics = Metrics()
+        self._snapshots = PostgresSnapshots(
+            settings.postgres_dsn.get_secret_value(), group=settings.group
+        )
+        self._watch = DatabaseWatch(self._snapshots.answers)
+        app = build_app(
+            self._snapshots,
+            access=Access(KeyBook(parse_keys(settings.keys.get_secret_value()))),
+            ages=Ages(clock_from(settings.clock_file), metrics),
+            ready=self._watch.health,
+            live=lambda: Health(ok=True),
+            metrics=metrics,
+        )
+        self._server = HttpServer(
+            app, host=settings.host, port=settings.port, service=SERVICE, metrics=metrics
+        )
+
+    def parts(self) -> Sequence[Part]:
+        return [self._snapshots, self._watch, self._server]
