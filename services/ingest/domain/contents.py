@@ -53,6 +53,24 @@ def refuse_nul(value: Any, *, path: str = "") -> None:
             refuse_nul(each, path=f"{path}[{index}]")
 
 
+def refuse_unfit(value: Any, *, path: str = "") -> None:
+    """Raise Refused, naming the field, where a value is none that strict JSON can carry.
+
+    For what a lenient reader took: NaN, infinities, and halves of a surrogate pair.
+    """
+    if isinstance(value, float) and value - value != 0:
+        raise Refused("not_a_number", path or None, "is not a finite number")
+    if isinstance(value, str) and _has_lone_surrogate(value):
+        raise Refused("lone_surrogate", path or None, "holds half of a surrogate pair")
+    if isinstance(value, dict):
+        for name, each in value.items():
+            refuse_unfit(name, path=path)
+            refuse_unfit(each, path=f"{path}.{name}" if path else name)
+    if isinstance(value, list):
+        for index, each in enumerate(value):
+            refuse_unfit(each, path=f"{path}[{index}]")
+
+
 def refuse_negative_amounts(properties: Mapping[str, Any]) -> None:
     """Raise Refused where an amount of money is below zero: a refund is an event of its own."""
     for name in AMOUNTS:
@@ -74,6 +92,10 @@ def _number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return amount if amount - amount == 0 else None  # neither infinite nor not-a-number
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _children(value: Any) -> list[Any]:

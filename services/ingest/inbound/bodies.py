@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from services.ingest.domain.verdict import Refusal
 from services.ingest.inbound.body import BodyRefused
+from services.ingest.inbound.lenient import explain, read_leniently, rewritten
 from services.ingest.usecases.accept_events import Offer
 
 MOST_EVENTS = 2_500
@@ -25,6 +25,7 @@ _NATIVE = {
     "original_timestamp": "originalTimestamp",
 }
 _FEEDBACK_FIELDS = ("text", "channel", "rating")
+_BATCH, _EVENTS, _LIST = "batch", "events", None
 
 
 class _Batch(msgspec.Struct):
@@ -59,14 +60,14 @@ class Contents:
 
 def read_single(body: bytes) -> Contents:
     """Read a body of one event. Raises BodyRefused."""
-    fields = _decode(_anything, body)
-    key = fields.get("writeKey") if isinstance(fields, dict) else None
-    return Contents([Offer(fields, body)], key=_text(key))
+    offer = _whole(body)
+    key = offer.fields.get("writeKey") if isinstance(offer.fields, dict) else None
+    return Contents([offer], key=_text(key))
 
 
 def read_batch(body: bytes) -> Contents:
     """Read Segment's `{"batch": [...]}`. Raises BodyRefused."""
-    batch = _decode(_batch, body)
+    batch = _decode(_batch, body, parts=_BATCH)
     _check_count(len(batch.batch), body)
     shared = batch.context if isinstance(batch.context, dict) else None
     return Contents(
@@ -81,13 +82,13 @@ def read_native(body: bytes) -> Contents:
     """Read one event, a list of events, or `{"events": [...]}`. Raises BodyRefused."""
     start = body.lstrip()[:1]
     if start == b"[":
-        raws = _decode(_raw_list, body)
+        raws = _decode(_raw_list, body, parts=_LIST)
         _check_count(len(raws), body)
         return Contents([_native(_offer(bytes(raw))) for raw in raws])
-    fields = _decode(_anything, body)
-    if not isinstance(fields, dict) or "events" not in fields:
-        return Contents([_native(Offer(fields, body))])
-    batch = _decode(_native_batch, body)
+    offer = _whole(body)
+    if not isinstance(offer.fields, dict) or "events" not in offer.fields:
+        return Contents([_native(offer)])
+    batch = _decode(_native_batch, body, parts=_EVENTS)
     _check_count(len(batch.events), body)
     return Contents(
         [_native(_offer(bytes(raw))) for raw in batch.events],
@@ -96,13 +97,20 @@ def read_native(body: bytes) -> Contents:
     )
 
 
+def _whole(body: bytes) -> Offer:
+    """Read the body as one event. Raises BodyRefused where it is no JSON at all."""
+    offer = _offer(body)
+    if offer.undecodable is not None and offer.fields is None:
+        raise BodyRefused(400, offer.undecodable.code, offer.undecodable.reason, seen=body)
+    return offer
+
+
 def _offer(raw: bytes) -> Offer:
     try:
         return Offer(_anything.decode(raw), raw)
-    except RecursionError:
-        return Offer(None, raw, Refusal("too_deep", None, "is nested too deep"))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Offer(None, raw, Refusal("invalid_json", None, str(error)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        fields, refusal = explain(raw, error)
+        return Offer(fields, raw, refusal)
 
 
 def _with_context(offer: Offer, shared: dict[str, Any] | None) -> Offer:
@@ -133,14 +141,35 @@ def _native(offer: Offer) -> Offer:
     return Offer(fields, offer.raw, offer.undecodable)
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+def _decode(decoder: msgspec.json.Decoder[Any], body: bytes, *, parts: str | None) -> Any:
+    """Decode a body of many events; one that is no strict JSON must not refuse its neighbours.
+
+    `parts` is the name of the list of events (None: the body is the list).
+    """
     try:
         return decoder.decode(body)
-    except RecursionError:
-        raise BodyRefused(400, "too_deep", "is nested too deep", seen=body) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        code = "invalid_body" if isinstance(error, msgspec.ValidationError) else "invalid_json"
-        raise BodyRefused(400, code, str(error), seen=body) from None
+    except msgspec.ValidationError as error:
+        raise BodyRefused(400, "invalid_body", str(error), seen=body) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        lenient = rewritten(read_leniently(body), parts=parts)
+        if lenient is None:
+            _, refusal = explain(body, error)
+            raise BodyRefused(400, refusal.code, refusal.reason, seen=body) from None
+        return _shell(decoder, lenient)
+
+
+def _shell(decoder: msgspec.json.Decoder[Any], lenient: tuple[bytes, list[bytes]]) -> Any:
+    """Decode what surrounds the events, then put them back."""
+    around, raws = lenient
+    try:
+        shell = decoder.decode(around)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BodyRefused(400, "invalid_body", str(error), seen=around) from None
+    events = [msgspec.Raw(raw) for raw in raws]
+    if isinstance(shell, list):
+        return events
+    setattr(shell, "batch" if isinstance(shell, _Batch) else "events", events)
+    return shell
 
 
 def _check_count(count: int, body: bytes) -> None:

@@ -1,0 +1,44 @@
+"""A second reading of what strict JSON refuses: to name the fault, and to spare its neighbours.
+
+Slow, and only ever used on bodies that are refused otherwise.
+"""
+
+import json
+from typing import Any
+
+from services.ingest.domain.contents import refuse_unfit
+from services.ingest.domain.verdict import Refusal, Refused
+
+
+def read_leniently(raw: bytes) -> Any:
+    """Return what Python's own reader makes of it, NaN and lone surrogates included, or None."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def explain(raw: bytes, error: Exception) -> tuple[Any, Refusal]:
+    """Return what can be read of the bytes, and why they are refused, with the field where known."""
+    if isinstance(error, RecursionError):
+        return None, Refusal("too_deep", None, "is nested too deep")
+    fields = read_leniently(raw)
+    try:
+        refuse_unfit(fields)
+    except Refused as refused:
+        return fields, refused.refusal
+    except RecursionError:
+        return None, Refusal("too_deep", None, "is nested too deep")
+    return None, Refusal("invalid_json", None, f"is no JSON: {error}")
+
+
+def rewritten(body: Any, *, parts: str | None) -> tuple[bytes, list[bytes]] | None:
+    """Return the body without its events, and each event written again, or None where it has none.
+
+    The events' bytes are then ours, not the client's: the same values without the spaces between.
+    """
+    events = body if parts is None else body.get(parts) if isinstance(body, dict) else None
+    if not isinstance(events, list):
+        return None
+    around = [] if parts is None else {**body, parts: []}
+    return json.dumps(around).encode(), [json.dumps(each).encode() for each in events]
