@@ -31,9 +31,10 @@ class Campaign:
 
     async def run(self) -> list[Figure]:
         """Measure everything; the segmenter stands still while its backlog is made."""
+        memory = PeakMemory(self._pids)  # whose first sample is the idle system
         await self._stack.stop(_SEGMENTER)
         kafka, http, postgres, hop = await self._limits()
-        async with PeakMemory(self._pids) as memory:
+        async with memory:
             await self._ingest(kafka, http)
             await self._fold(postgres)
             await self._latency(hop)

@@ -19,9 +19,9 @@ class PeakMemory:
         self._task: asyncio.Task[None] | None = None
         self.idle_mb: dict[str, float] = {}
         self.peak_mb: dict[str, float] = {}
+        self._sample()
 
     async def __aenter__(self) -> Self:
-        self._sample()
         self._task = asyncio.create_task(self._go_on())
         return self
 
