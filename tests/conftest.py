@@ -6,9 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from hypothesis import HealthCheck, settings
 
 from tests import servers
 from tests.servers import Database, MakeTopic
+
+# These machines are slow and shared: how long an example takes says nothing about the code.
+settings.register_profile("ebbtide", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ebbtide")
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,6 @@ Headers = Sequence[tuple[bytes, bytes]]
 _JSON = (b"content-type", b"application/json")
 _CORS = (b"access-control-allow-origin", b"*")
 _PREFLIGHT: Headers = (
-    _CORS,
     (b"access-control-allow-methods", b"POST, OPTIONS"),
     (
         b"access-control-allow-headers",
