@@ -52,12 +52,7 @@ async def fold_events(
     """
     if not events:
         return Folded(History())
-    first: dict[EventKey, Folding] = {}
-    for each in events:
-        first.setdefault(each.key, each)
-    since = min(each.event.received_at for each in events) - DUPLICATE_WINDOW
-    known = await store.known(first.keys(), since=since)
-    fresh = [each for key, each in first.items() if key not in known]
+    fresh = await _without_repeats(events, store=store)
     activity = _activity_of(fresh)
     changes = await _change_users(activity, occasion=occasion, policy=policy, store=store)
     await store.add_events(fresh, part=occasion.part)
@@ -69,6 +64,16 @@ async def fold_events(
     )
     inactive = sum(not each.event.active for each in fresh)
     return Folded(history, len(fresh) - inactive, len(events) - len(fresh), inactive)
+
+
+async def _without_repeats(events: Sequence[Folding], *, store: Store) -> list[Folding]:
+    """Return the events whose id neither the log nor an earlier one of the batch has."""
+    first: dict[EventKey, Folding] = {}
+    for each in events:
+        first.setdefault(each.key, each)
+    since = min(each.event.received_at for each in events) - DUPLICATE_WINDOW
+    known = await store.known(first.keys(), since=since)
+    return [each for key, each in first.items() if key not in known]
 
 
 def _activity_of(events: Iterable[Folding]) -> dict[str, _Activity]:
