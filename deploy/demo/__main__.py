@@ -1,0 +1,6 @@
+"""`python -m deploy.demo`."""
+
+from deploy.demo.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())
