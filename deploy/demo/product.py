@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 
 from rich.console import Console
@@ -21,8 +21,6 @@ from deploy.demo.truth import LIFECYCLES, Truth
 from shared.clock import Clock
 
 REPORT_EVERY_S = 10.0
-# A watermark stays a little behind the clock.
-MARGIN = timedelta(milliseconds=300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class Product:
                 progress.advance(task)
             self._sender.send(waiting)
             progress.add_task("folding", total=None)
-            self._reader.read_as_of(self._clock.now() - MARGIN)
+            self._reader.read_as_of(self._clock.now())
 
     def _go_live(self) -> None:
         scenario = self._scenario
@@ -110,7 +108,7 @@ class Product:
     def _report(self, when: str) -> None:
         """Show what Ebbtide says beside what is true."""
         now = self._clock.now()
-        said = self._reader.read_as_of(now - MARGIN).counts
+        said = self._reader.read_as_of(now).counts
         true = self._truth.counts(now)
         table = Table(title=f"Lifecycles {when}")
         for heading in (
