@@ -24,6 +24,8 @@ FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
 WHERE written.user_id = given.user_id AND written.at = given.at AND written.kind = 'lifecycle'
   AND written.before IS NOT DISTINCT FROM given.before AND written.after = given.after
   AND written.reason = given.reason AND written.retracted_at IS NULL
+  -- Says the same once more, so that only the partitions concerned are opened.
+  AND written.at BETWEEN $8 AND $9
 RETURNING written.transition_id, written.user_id, written.kind, written.before, written.after,
           written.at, written.recorded_at, written.reason, written.policy_version,
           written.historical, written.evidence

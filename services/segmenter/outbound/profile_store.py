@@ -91,11 +91,16 @@ class PostgresStore:
         self, retractions: Sequence[Retraction], *, now: datetime, because: str
     ) -> list[Transition]:
         given = [history_sql.key(each) for each in retractions]
+        instants = [each.step.at for each in retractions]
         with translated():
             rows = await self._connection.fetch(
-                history_sql.RETRACT, *(list(column) for column in zip(*given, strict=True)),
-                now, because,
-            )  # fmt: skip
+                history_sql.RETRACT,
+                *(list(column) for column in zip(*given, strict=True)),
+                now,
+                because,
+                min(instants),
+                max(instants),
+            )
         return [history_sql.transition_of(row) for row in rows]
 
 
