@@ -85,7 +85,7 @@ def _admit(fields: Mapping[str, Any], circumstances: Circumstances, *, made_id: 
         active=context.get("active") is not False,
         historical=circumstances.historical or _says_historical(fields, context),
         flags=flags,
-        feedback=feedback_of(kind, name, properties),
+        feedback=feedback_of(kind, name, fields),
     )
 
 

@@ -21,11 +21,17 @@ FEEDBACK_NAMES = frozenset(
 
 
 def feedback_of(
-    kind: EventType, name: str | None, properties: Mapping[str, Any]
+    kind: EventType, name: str | None, fields: Mapping[str, Any]
 ) -> FeedbackText | None:
-    """Return the feedback that the event carries, or None. Raises Refused where it has no text."""
+    """Return the feedback that the event carries, or None. Raises Refused where it has no text.
+
+    A feedback event may say its text, channel and rating itself or in its properties.
+    """
+    properties = fields.get("properties") or {}
     declared = kind is EventType.FEEDBACK
-    if not declared and not (name is not None and name.lower() in FEEDBACK_NAMES):
+    if declared:
+        properties = {**fields, **properties}
+    elif name is None or name.lower() not in FEEDBACK_NAMES:
         return None
     text = properties.get("text") or properties.get("review_body")
     if not isinstance(text, str) or not text.strip():

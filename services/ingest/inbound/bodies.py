@@ -24,7 +24,6 @@ _NATIVE = {
     "sent_at": "sentAt",
     "original_timestamp": "originalTimestamp",
 }
-_FEEDBACK_FIELDS = ("text", "channel", "rating")
 _BATCH, _EVENTS, _LIST = "batch", "events", None
 
 
@@ -133,11 +132,6 @@ def _native(offer: Offer) -> Offer:
         fields["type"] = "track"
         if "name" in fields:
             fields.setdefault("event", fields["name"])
-    if fields["type"] == "feedback":
-        said = {name: fields[name] for name in _FEEDBACK_FIELDS if name in fields}
-        given = fields.get("properties")
-        if given is None or isinstance(given, dict):
-            fields["properties"] = {**(given or {}), **said}
     return Offer(fields, offer.raw, offer.undecodable)
 
 
