@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+
+from services.alerts.settings import Settings as AlertsSettings
 from services.api.settings import Settings as ApiSettings
 from services.ingest.settings import Settings as IngestSettings
 from services.segmenter.settings import Settings as SegmenterSettings
-
-from services.alerts.settings import Settings as AlertsSettings
 from shared.configuration import CommonSettings, load, variable_name
 from shared.database.migrate import PROVISION_OTHERS, MigrateSettings
 from shared.kafka.provision import MIGRATE_OTHERS, ProvisionSettings

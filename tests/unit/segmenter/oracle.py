@@ -6,6 +6,7 @@ It shares nothing with the code under test but the words.
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,7 @@ def state(activity: Collection[datetime], rules: Thresholds, now: datetime) -> s
     if silence >= rules.silent_after:
         return "silent"
     comebacks = [
-        later
-        for earlier, later in zip(past, past[1:], strict=False)
-        if later - earlier >= rules.churned_after
+        later for earlier, later in pairwise(past) if later - earlier >= rules.churned_after
     ]
     if comebacks and now < comebacks[-1] + rules.returned_for:
         return "returned"
