@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from services.api.domain.views import UserView
 from services.api.inbound.answers import (
@@ -58,27 +58,31 @@ class Users(Answer):
     next_cursor: str | None
 
 
+class Asked(BaseModel, extra="forbid"):
+    """The parameters of the list."""
+
+    lifecycle: list[Lifecycle] | None = Field(None, description="one or several")
+    prefix: Text | None = Field(None, description="beginning of the user id")
+    seen_from: Instant | None = Field(None, description="last seen then or later")
+    seen_to: Instant | None = Field(None, description="last seen before")
+    cursor: Cursor = None
+    limit: Limit = 100
+
+
 def users_router(snapshots: Snapshots, ages: Ages, *, reader: Callable[..., object]) -> APIRouter:
     router = APIRouter(tags=["users"], dependencies=[Depends(reader)])
 
     @router.get("/v1/users")
-    async def list_users(
-        lifecycle: Annotated[list[Lifecycle] | None, Query(description="one or several")] = None,
-        prefix: Annotated[Text | None, Query(description="beginning of the user id")] = None,
-        seen_from: Annotated[Instant | None, Query(description="last seen then or later")] = None,
-        seen_to: Annotated[Instant | None, Query(description="last seen before")] = None,
-        cursor: Cursor = None,
-        limit: Limit = 100,
-    ) -> Users:
+    async def list_users(asked: Annotated[Asked, Query()]) -> Users:
         """Return a page of users in the order of their ids."""
-        wanted = UserFilter(lifecycle or (), prefix, seen_from, seen_to)
-        behind = None if cursor is None else key_behind(_LISTING, cursor, parts=1)[0]
+        wanted = UserFilter(asked.lifecycle or (), asked.prefix, asked.seen_from, asked.seen_to)
+        behind = None if asked.cursor is None else key_behind(_LISTING, asked.cursor, parts=1)[0]
         async with snapshots.open() as snapshot:
-            rows = await snapshot.users(wanted, behind=behind, limit=limit)
+            rows = await snapshot.users(wanted, behind=behind, limit=asked.limit)
             age = await ages.of(snapshot)
         return Users(
             users=[User(**fields_of(row)) for row in rows],
-            next_cursor=next_cursor(_LISTING, rows, limit, "user_id"),
+            next_cursor=next_cursor(_LISTING, rows, asked.limit, "user_id"),
             **age,
         )
 

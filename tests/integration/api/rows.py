@@ -1,0 +1,129 @@
+"""Rows as the services write them, put in by the database's owner."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from shared.contracts import topics
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+GROUP = "segmenter"
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+class Rows:
+    """Puts rows in, each with values that a test may replace."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def user(self, user_id: str, **given: Any) -> None:
+        values = {
+            "user_id": user_id,
+            "part": 0,
+            "first_seen": NOON - timedelta(days=3),
+            "last_seen": NOON,
+            "span_start": NOON - timedelta(days=3),
+            "lifecycle": "active",
+            "lifecycle_since": NOON,
+            "deadline": None,
+            "deadline_to": None,
+            "event_count": 5,
+            "known_at": NOON,
+            "policy_version": 1,
+            "updated_at": NOON,
+        }
+        await self._insert("users", values | given)
+
+    async def transition(self, **given: Any) -> UUID:
+        transition_id = given.pop("transition_id", None) or uuid4()
+        values = {
+            "transition_id": transition_id,
+            "at": NOON,
+            "user_id": "ann",
+            "kind": "lifecycle",
+            "before": "active",
+            "after": "silent",
+            "recorded_at": NOON,
+            "reason": "time_passed",
+            "policy_version": 1,
+            "evidence": '{"silent_for_s": 604800.0}',
+        }
+        values |= given
+        await self._connection.execute(
+            "SELECT ensure_transitions_partition(($1::timestamptz AT TIME ZONE 'UTC')::date)",
+            values["at"],
+        )
+        await self._insert("transitions", values)
+        return UUID(str(transition_id))
+
+    async def alert(self, **given: Any) -> UUID:
+        alert_id = uuid4()
+        values = {
+            "alert_id": alert_id,
+            "kind": "user_churned",
+            "state": "firing",
+            "severity": "warning",
+            "user_id": "ann",
+            "summary": "User ann has churned",
+            "evidence": '{"last_seen": "2026-02-01T00:00:00Z"}',
+            "owner": "retention",
+            "playbook": "user_churned",
+            "transition_id": uuid4(),
+            "fired_at": NOON,
+            "recorded_at": NOON,
+        }
+        await self._insert("alerts", values | given)
+        return alert_id
+
+    async def dead_letter(self, dead_letter_id: str, **given: Any) -> None:
+        values = {
+            "dead_letter_id": dead_letter_id,
+            "code": "invalid_json",
+            "reason": "not JSON",
+            "origin": "ingest",
+            "topic": topics.DEAD_LETTER.name,
+            "part": 0,
+            "kafka_offset": 7,
+            "value": b"{",
+            "refused_at": NOON,
+        }
+        await self._insert("dead_letters", values | given)
+
+    async def partition(self, part: int, **given: Any) -> None:
+        """Put in how far a partition of the events topic is folded, in place of what was said."""
+        values = {
+            "grp": GROUP,
+            "topic": topics.EVENTS.name,
+            "part": part,
+            "next_offset": 10,
+            "end_offset": 10,
+            "watermark": NOON,
+        }
+        values |= given
+        await self._connection.execute(
+            "DELETE FROM consumer_partition WHERE grp = $1 AND topic = $2 AND part = $3",
+            values["grp"],
+            values["topic"],
+            values["part"],
+        )
+        await self._insert("consumer_partition", values)
+
+    async def _insert(self, table: str, values: Mapping[str, Any]) -> None:
+        columns = ", ".join(values)
+        places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+        # Names come from this file and its tests alone.
+        statement = f"INSERT INTO {table} ({columns}) VALUES ({places})"  # noqa: S608
+        await self._connection.execute(statement, *values.values())
