@@ -22,7 +22,7 @@ from shared.observability.metrics import (
 
 _logger = log(__name__)
 
-_GAUGES_EVERY_S = 1.0
+_WATCH_EVERY_S = 1.0
 
 
 class DurableLog:
@@ -62,11 +62,11 @@ class DurableLog:
         self._open: set[Request] = set()
         self._keyless = 0
         self._closing = False
-        self._gauges: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self._producers.start()
-        self._gauges = asyncio.create_task(self._keep_gauges(), name="log-gauges")
+        self._watcher = asyncio.create_task(self._watch(), name="log-watch")
 
     async def append_many(
         self, records: Sequence[LogRecord], *, deadline_s: float = 8.0
@@ -95,9 +95,9 @@ class DurableLog:
             self._give_up(request)
         await asyncio.gather(*(writer.stop() for writer in self._writers))
         await self._producers.close()
-        if self._gauges is not None:
-            self._gauges.cancel()
-            await asyncio.wait({self._gauges})
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait({self._watcher})
 
     async def stop(self) -> None:
         """Close with the usual patience, as a part of a process."""
@@ -180,9 +180,11 @@ class DurableLog:
             self._metrics.count(LOG_RECORDS, topic, outcome, by=count)
         return outcomes
 
-    async def _keep_gauges(self) -> None:
+    async def _watch(self) -> None:
         while True:
             health = self.health()
             self._metrics.set(LOG_IN_FLIGHT_BYTES, health.in_flight_bytes)
             self._metrics.set(LOG_OLDEST_UNSETTLED_SECONDS, health.oldest_unsettled_s)
-            await asyncio.sleep(_GAUGES_EVERY_S)
+            # The client looks for a topic made after it started only every half minute.
+            await self._writers.learn(self._writers.unknown(), within_s=self._limits.topic_wait_s)
+            await asyncio.sleep(_WATCH_EVERY_S)

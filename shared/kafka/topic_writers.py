@@ -1,7 +1,7 @@
 """The writers of every topic in use: made when needed, and more of them when partitions are added."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from shared.kafka.partition_writer import PartitionWriter
@@ -50,7 +50,7 @@ class TopicWriters:
         asked = sorted(self._asked)
         return [topic for topic in asked if self._producers.partition_count(topic) is None]
 
-    async def learn(self, topics: set[str], *, within_s: float) -> None:
+    async def learn(self, topics: Iterable[str], *, within_s: float) -> None:
         """Ask about the topics that are not known yet, each at most once in a while."""
         for topic in topics:
             if self._producers.partition_count(topic) is None and self._may_ask(topic):

@@ -1,10 +1,13 @@
 """Topics that are missing, made anew, or given more partitions while the log writes."""
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from shared.kafka.durable_log import DurableLog
 from shared.kafka.log import Outcome
 from shared.kafka.partitioner import partition_of
 from shared.kafka.write_limits import LogLimits
+from shared.observability.metrics import Metrics
 from tests.integration.kafka import logs
 from tests.integration.kafka.brokers import OwnBroker
 from tests.integration.kafka.logs import MakeLog, append_until_accepted, numbered, record
@@ -27,6 +30,26 @@ async def test_a_missing_topic_is_named_by_health_until_it_is_made(
 
     assert reason == f"the broker does not know topic {missing}"
     assert log.health().ready
+
+
+async def test_a_topic_made_after_the_log_started_is_found_before_anyone_writes(
+    broker: OwnBroker,
+) -> None:
+    missing = f"{await broker.topic()}-later"
+    log = DurableLog(
+        bootstrap=broker.bootstrap,
+        metrics=Metrics(CollectorRegistry()),
+        client_id="test",
+        topics=[missing],
+    )
+    await log.start()
+    await logs.until(lambda: "does not know topic" in log.health().reason)
+
+    await broker.make(missing)
+    await logs.until_ready(log, within_s=10)
+
+    assert await log.append_many([record(missing, b"x")]) == [Outcome.ACCEPTED]
+    await log.close()
 
 
 async def test_partitions_that_are_added_are_used(broker: OwnBroker, make_log: MakeLog) -> None:
