@@ -46,10 +46,18 @@ class LocalRun:
 
     async def up(self) -> dict[str, Any]:
         """Wait until it is up and return what run.json says."""
-        await until(lambda: self.run_file.exists() or self.ended, START_S, self.said)
+        await until(lambda: self._published() or self.ended, START_S, self.said)
         assert not self.ended, self.said()
-        found: dict[str, Any] = json.loads(self.run_file.read_text())
-        return found
+        return self._published()
+
+    def _published(self) -> dict[str, Any]:
+        """Return what this run wrote into run.json; that of one which was killed is not it."""
+        assert self.process is not None
+        try:
+            found: dict[str, Any] = json.loads(self.run_file.read_text())
+        except FileNotFoundError:
+            return {}
+        return found if found["pids"]["supervisor"] == self.process.pid else {}
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, wait for its end, and return its status."""
