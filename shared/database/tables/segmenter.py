@@ -43,9 +43,9 @@ users = Table(
 events = Table(
     "events",
     metadata,
-    Column("source", Text, primary_key=True),
-    Column("event_id", Text, primary_key=True),
-    Column("received_at", INSTANT, primary_key=True),  # partitioned by day of it
+    Column("source", Text, nullable=False),
+    Column("event_id", Text, nullable=False),  # unique with the source within each day's partition
+    Column("received_at", INSTANT, nullable=False),  # partitioned by day of it
     Column("user_id", KEY, nullable=False),
     Column("type", Text, nullable=False),
     Column("name", Text),
