@@ -1,6 +1,6 @@
 """Fold a batch of events into users and their history, each event once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -8,6 +8,7 @@ from services.segmenter.domain.policy import Policy
 from services.segmenter.domain.profile import (
     Arrivals,
     Change,
+    Profile,
     advance,
     begin,
     pass_time,
@@ -52,9 +53,23 @@ async def fold_events(
     """
     if not events:
         return Folded(History())
+    # Locked before the log is asked: what another lane folds for these users is in it by then.
+    profiles = await store.lock({each.event.user_id for each in events if each.event.active})
     fresh = await _without_repeats(events, store=store)
     activity = _activity_of(fresh)
-    changes = await _change_users(activity, occasion=occasion, policy=policy, store=store)
+    begun = await _begin_users(
+        {user_id: each for user_id, each in activity.items() if user_id not in profiles},
+        occasion=occasion,
+        policy=policy,
+        store=store,
+    )
+    made_elsewhere = activity.keys() - profiles.keys() - begun.keys()
+    if made_elsewhere:  # by another lane, in between: a user's events may come by two partitions
+        profiles |= await store.lock(made_elsewhere)
+        fresh = await _not_in_log(fresh, store=store)
+        activity = _activity_of(fresh)
+    moved = await _move_users(profiles, activity, occasion=occasion, policy=policy, store=store)
+    changes = [*begun.values(), *moved]
     await store.add_events(fresh, part=occasion.part)
     history = await write_history(
         changes,
@@ -71,9 +86,13 @@ async def _without_repeats(events: Sequence[Folding], *, store: Store) -> list[F
     first: dict[EventKey, Folding] = {}
     for each in events:
         first.setdefault(each.key, each)
+    return await _not_in_log(first.values(), store=store)
+
+
+async def _not_in_log(events: Collection[Folding], *, store: Store) -> list[Folding]:
     since = min(each.event.received_at for each in events) - DUPLICATE_WINDOW
-    known = await store.known(first.keys(), since=since)
-    return [each for key, each in first.items() if key not in known]
+    known = await store.known([each.key for each in events], since=since)
+    return [each for each in events if each.key not in known]
 
 
 def _activity_of(events: Iterable[Folding]) -> dict[str, _Activity]:
@@ -92,33 +111,6 @@ def _activity_of(events: Iterable[Folding]) -> dict[str, _Activity]:
     return users
 
 
-async def _change_users(
-    activity: Mapping[str, _Activity], *, occasion: Occasion, policy: Policy, store: Store
-) -> list[Change]:
-    """Lock or make the users and move them on; return what changed, already saved."""
-    if not activity:
-        return []
-    profiles = await store.lock(activity.keys())
-    begun = await _begin_users(
-        {user_id: each for user_id, each in activity.items() if user_id not in profiles},
-        occasion=occasion,
-        policy=policy,
-        store=store,
-    )
-    late = activity.keys() - profiles.keys() - begun.keys()
-    if late:  # another lane made them in between: a user's events may come by two partitions
-        profiles |= await store.lock(late)
-    moved = [
-        _settle(
-            advance(profile, activity[user_id].arrivals(occasion.part), policy), occasion, policy
-        )
-        for user_id, profile in profiles.items()
-    ]
-    if moved:
-        await store.save_users([change.profile for change in moved], now=occasion.now)
-    return [*begun.values(), *moved]
-
-
 async def _begin_users(
     activity: Mapping[str, _Activity], *, occasion: Occasion, policy: Policy, store: Store
 ) -> dict[str, Change]:
@@ -130,6 +122,25 @@ async def _begin_users(
         return {}
     added = await store.add_users([change.profile for change in begun.values()], now=occasion.now)
     return {user_id: change for user_id, change in begun.items() if user_id in added}
+
+
+async def _move_users(
+    profiles: Mapping[str, Profile],
+    activity: Mapping[str, _Activity],
+    *,
+    occasion: Occasion,
+    policy: Policy,
+    store: Store,
+) -> list[Change]:
+    """Move the locked users who were active on; return what changed, already saved."""
+    moved = [
+        _settle(advance(profiles[user_id], each.arrivals(occasion.part), policy), occasion, policy)
+        for user_id, each in activity.items()
+        if user_id in profiles
+    ]
+    if moved:
+        await store.save_users([change.profile for change in moved], now=occasion.now)
+    return moved
 
 
 def _settle(change: Change, occasion: Occasion, policy: Policy) -> Change:
