@@ -2,13 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+
+import msgspec
 
 from services.segmenter.usecases.ports import Folding
 from shared.contracts.codec import decode_event, why_undecodable
 from shared.contracts.events import EVENT_VERSION, EventEnvelope
 from shared.kafka.records import Record
 from shared.lanes.work import Refused
+
+# Ingest takes nothing older, and nothing that is much later than its receipt. An instant beyond that is
+# a fault, and would make partitions of tables that nobody ever needs.
+FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(days=1)
+
+Fault = tuple[str, str, str]  # code, field, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +28,7 @@ class Decoded:
     refused: Sequence[Refused]
 
 
-def decode(records: Sequence[Record]) -> Decoded:
+def decode(records: Sequence[Record], *, now: datetime) -> Decoded:
     """Judge each record by itself: one that is broken does not stop its neighbours."""
     events: list[Folding] = []
     refused: list[Refused] = []
@@ -28,27 +37,44 @@ def decode(records: Sequence[Record]) -> Decoded:
         if isinstance(event, str):
             refused.append(Refused(record, "undecodable", None, event))
             continue
-        fault = _fault(event)
+        fault = _fault(event) or _fault_of_time(event, now)
         if fault is None:
-            events.append(Folding(event, record.offset))
+            events.append(Folding(_in_utc(event), record.offset))
         else:
             refused.append(Refused(record, *fault))
     return Decoded(events, refused)
 
 
-def _fault(event: EventEnvelope) -> tuple[str, str, str] | None:
-    """Return code, field and reason where the envelope can't be worked with."""
-    if event.v > EVENT_VERSION:
+def _fault(event: EventEnvelope) -> Fault | None:
+    """Return what is wrong where the envelope can't be worked with."""
+    if not 1 <= event.v <= EVENT_VERSION:
         return "unknown_version", "v", f"version {event.v}; this segmenter knows {EVENT_VERSION}"
     for field in ("source", "event_id", "user_id"):
         value = getattr(event, field)
         if not value or "\x00" in value:
             return "invalid_envelope", field, "is empty or holds U+0000"
-    instants: tuple[tuple[str, datetime], ...] = (
-        ("timestamp", event.timestamp),
-        ("received_at", event.received_at),
-    )
-    for field, instant in instants:
+    return None
+
+
+def _fault_of_time(event: EventEnvelope, now: datetime) -> Fault | None:
+    """Return what is wrong with an instant. The order counts: each is the next one's limit."""
+    for field, latest in (("received_at", now), ("timestamp", event.received_at)):
+        instant: datetime = getattr(event, field)
         if instant.tzinfo is None:
             return "invalid_envelope", field, "has no time zone"
+        if instant < FIRST:
+            return "invalid_envelope", field, "lies before 1970"
+        if instant > latest + AHEAD:
+            return "invalid_envelope", field, f"lies more than a day after {latest.isoformat()}"
     return None
+
+
+def _in_utc(event: EventEnvelope) -> EventEnvelope:
+    """Return the event with its instants in UTC, whose days and months the tables go by."""
+    if event.timestamp.tzinfo is UTC and event.received_at.tzinfo is UTC:
+        return event
+    return msgspec.structs.replace(
+        event,
+        timestamp=event.timestamp.astimezone(UTC),
+        received_at=event.received_at.astimezone(UTC),
+    )

@@ -37,17 +37,21 @@ class EventLane:
         self._metrics = metrics
         # What `prepare` decoded, for the `apply` of the same records; one batch per partition.
         self._decoded: dict[int, tuple[Sequence[Record], Decoded]] = {}
+        # Where a transition found no room although no event of its batch asked for it.
+        self._wanted: set[date] = set()
 
     async def prepare(self, batch: Batch) -> None:
-        if not batch.records:
-            return
-        decoded = decode(batch.records)
-        self._decoded[batch.part] = batch.records, decoded
-        policy = await self._room.policy()
-        events = [each.event for each in decoded.events]
-        await self._room.ensure(
-            days={event.received_at.date() for event in events}, months=_months(events, policy)
-        )
+        days: set[date] = set()
+        months = set(self._wanted)
+        if batch.records:
+            decoded = decode(batch.records, now=batch.now)
+            self._decoded[batch.part] = batch.records, decoded
+            events = [each.event for each in decoded.events]
+            days = {event.received_at.date() for event in events}
+            months |= _months(events, await self._room.policy())
+        if days or months:
+            await self._room.ensure(days=days, months=months)
+            self._wanted -= months
 
     async def apply(self, connection: Connection, batch: Batch) -> Applied:
         store = self._store(connection)
@@ -59,8 +63,9 @@ class EventLane:
                 decoded.events, occasion=occasion, policy=policy, store=store
             )
             swept, more = await sweep_deadlines(occasion=occasion, policy=policy, store=store)
-        except NoRoomYet:
+        except NoRoomYet as error:
             self._room.forget()
+            self._wanted |= error.months
             raise
         return Applied(
             refused=decoded.refused,
@@ -74,7 +79,7 @@ class EventLane:
 
     def _of(self, batch: Batch) -> Decoded:
         records, decoded = self._decoded.pop(batch.part, ((), Decoded((), ())))
-        return decoded if records is batch.records else decode(batch.records)
+        return decoded if records is batch.records else decode(batch.records, now=batch.now)
 
     def _tell(self, batch: Batch, decoded: Decoded, folded: Folded, swept: History) -> None:
         for outcome, number in (

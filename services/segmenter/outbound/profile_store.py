@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import asyncpg
@@ -80,7 +80,8 @@ class PostgresStore:
             )
 
     async def add_transitions(self, transitions: Sequence[Transition]) -> None:
-        with translated(), _room_wanted():
+        months = {each.at.date().replace(day=1) for each in transitions}
+        with translated(), _room_wanted(months):
             await self._connection.copy_records_to_table(
                 "transitions",
                 records=[history_sql.row(each) for each in transitions],
@@ -105,13 +106,16 @@ class PostgresStore:
 
 
 @contextmanager
-def _room_wanted() -> Iterator[None]:
-    """Tell a missing partition from data that a table refuses: Postgres reports both alike."""
+def _room_wanted(months: Collection[date] = ()) -> Iterator[None]:
+    """Tell a missing partition from data that a table refuses: Postgres reports both alike.
+
+    Only a refusal names its constraint. The words can't tell: they follow the server's language.
+    """
     try:
         yield
     except asyncpg.CheckViolationError as error:
-        if "no partition of relation" in str(error):
-            raise NoRoomYet(str(error)) from error
+        if error.constraint_name is None:
+            raise NoRoomYet(str(error), months=months) from error
         raise
 
 

@@ -16,7 +16,14 @@ EventKey = tuple[str, str]  # source, event id
 
 
 class NoRoomYet(RetryableError):
-    """A table lacks the partition that a row belongs to: make it, and fold the batch again."""
+    """A table lacks the partition that a row belongs to: make it, and fold the batch again.
+
+    `months` are those that transitions needed; events need the days on which they were received.
+    """
+
+    def __init__(self, why: str, *, months: Collection[date] = ()) -> None:
+        super().__init__(why)
+        self.months = frozenset(months)
 
 
 @dataclass(frozen=True, slots=True)
