@@ -53,9 +53,10 @@ def _is_noticed(mutation: Mutation, seed: int) -> bool:
     with scratch_directory() as directory:
         campaign = mutation.campaign(directory / "tree", seed=seed)
         report = asyncio.run(run(campaign, directory / "stack"))
-    verdict = "NOT NOTICED" if report.clean else "noticed"
+    noticed = mutation.noticed_by(report)
+    verdict = "noticed" if noticed else "NOT NOTICED"
     print(f"without {mutation.name}: {verdict}\n{report.text()}", flush=True)
-    return not report.clean
+    return noticed
 
 
 if __name__ == "__main__":

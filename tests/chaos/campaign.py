@@ -20,7 +20,6 @@ from tests.system.stack import ROOT, Stack
 BEGINNING = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 ERA = timedelta(days=2, hours=12)
 ERA_S = 1.0
-HEAL_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,7 @@ class Campaign:
     has_backlog: bool = True
     pause_s: float = 2.0
     partitions: int = 4
+    heal_s: float = 120.0
 
 
 async def run(campaign: Campaign, directory: Path) -> Report:
@@ -62,7 +62,7 @@ async def run(campaign: Campaign, directory: Path) -> Report:
         working = [asyncio.create_task(load.run()), asyncio.create_task(auditor.run())]
         try:
             await _attack(campaign, stack, load, report)
-            await _heal(stack, load, report)
+            await _heal(stack, load, report, within_s=campaign.heal_s)
         finally:
             load.stop()
             for task in working:
@@ -115,19 +115,19 @@ async def _let_time_pass(stack: Stack, load: Load) -> None:
         load.resume()
 
 
-async def _heal(stack: Stack, load: Load, report: Report) -> None:
+async def _heal(stack: Stack, load: Load, report: Report, *, within_s: float) -> None:
     """End the faults, stop the clock, and wait until all that was sent is seen."""
     for name in ("segmenter", "segmenter-2", "alerts", "api", "ingest"):
         if name not in stack.running():
             await stack.start_service(name, wait=False)
     with suppress(TimeoutError):
-        await load.quiet(within_s=HEAL_S)
+        await load.quiet(within_s=within_s)
     stack.advance(timedelta(seconds=1))
     stack.drive(stack.now())
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
-        await stack.caught_up(within_s=HEAL_S)
+        await stack.caught_up(within_s=within_s)
     except TimeoutError as error:
         report.find(r.UNSEEN, error)
     report.evidence["seconds to heal"] = round(loop.time() - began, 1)

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos import faults
+from tests.chaos import report as r
 from tests.chaos.campaign import Campaign
 from tests.chaos.faults import Fault
 from tests.chaos.load import LoadPlan
+from tests.chaos.report import Report
 from tests.system.stack import ROOT
 
 COPIED = ("services", "shared")
@@ -24,12 +26,13 @@ class TextNotFound(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One safeguard removed, and the faults that show what it was for."""
+    """One safeguard removed, and the faults that show what it was for: any finding of `shows`."""
 
     name: str
     path: str
     text: str
     instead: str
+    shows: Sequence[str]
     faults: Sequence[Fault] = ()
     repeated: float = 0.0
     has_backlog: bool = False
@@ -49,6 +52,10 @@ class Mutation:
         path.write_text(code.replace(self.text, self.instead))
         return directory
 
+    def noticed_by(self, report: Report) -> bool:
+        """Say whether the run found what the safeguard prevents, not just some trouble."""
+        return any(kind in report.findings for kind in self.shows)
+
     def campaign(self, directory: Path, *, seed: int) -> Campaign:
         """Return the shortest run that must find fault with this."""
         return Campaign(
@@ -58,6 +65,8 @@ class Mutation:
             plan=LoadPlan(repeated=self.repeated),
             has_backlog=self.has_backlog,
             pause_s=self.pause_s,
+            # Without its safeguard a system may never come to rest.
+            heal_s=30.0,
         )
 
 
@@ -66,6 +75,7 @@ FENCE = Mutation(
     "shared/lanes/fold.py",
     "await self._stand_the_fence(turn.position)",
     "await lease.hold(self._connection, self._partition)",
+    shows=(r.STALE_OWNER, r.TORN_LEDGER),
     faults=(faults.claim_by_force,),
 )
 OFFSET = Mutation(
@@ -73,6 +83,7 @@ OFFSET = Mutation(
     "shared/lanes/fold.py",
     "            await self._advance(turn)\n        self._refused",
     "        await self._advance(turn)\n        self._refused",
+    shows=(r.OFFSET_APART, r.TORN_LEDGER),
     faults=(faults.kill_segmenter,),
     pause_s=3.0,
 )
@@ -81,6 +92,7 @@ WATERMARK = Mutation(
     "shared/lanes/watermark.py",
     "candidates.append(min(instant_of(newest_ms), now))",
     "candidates.append(now)",
+    shows=(r.FALSE_CHURN,),
     has_backlog=True,
 )
 FILTER = Mutation(
@@ -88,6 +100,7 @@ FILTER = Mutation(
     "services/segmenter/usecases/fold_events.py",
     "fresh = await _without_repeats(events, store=store)",
     "fresh = list(events)",
+    shows=(r.DUPLICATED,),
     repeated=0.1,
 )
 ACK = Mutation(
@@ -98,6 +111,7 @@ ACK = Mutation(
     "        import asyncio\n"
     "        self._unheard = asyncio.ensure_future(self._log.append_many(records))\n"
     "        outcomes = [Outcome.ACCEPTED] * len(records)",
+    shows=(r.LOST,),
     faults=(faults.kill_ingest_while_the_broker_is_frozen,),
 )
 
