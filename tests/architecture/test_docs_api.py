@@ -1,0 +1,135 @@
+"""docs/api.md shows every route, parameter and field of the application, and no other."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import cast
+
+import httpx
+import pytest
+import pytest_asyncio
+from fastapi.routing import APIRoute
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel
+
+from services.api.inbound.access import Access, Scope
+from services.api.inbound.answers import Ages
+from services.api.inbound.app import ROUTERS, build_app
+from services.api.usecases.ports import Snapshots
+from shared.clock import SystemClock
+from shared.http.keys import KeyBook
+from shared.http.probes import Health
+from shared.observability.metrics import Metrics
+from tests.architecture.docs_page import ROOT, Page, blocks, json_blocks, names, rows
+
+PAGE = Page("api.md")
+KEY = "a-key-of-the-tests"
+# Made from the words of a status.
+FROM_STATUS = {"not_found", "method_not_allowed"}
+
+
+SNAPSHOTS = cast("Snapshots", object())  # never asked: every request here is refused before
+METRICS = Metrics(CollectorRegistry())
+ACCESS = Access(KeyBook({KEY: "tests"}))
+AGES = Ages(SystemClock(), METRICS)
+APP = build_app(
+    SNAPSHOTS,
+    access=ACCESS,
+    ages=AGES,
+    ready=lambda: Health(ok=True),
+    live=lambda: Health(ok=True),
+    metrics=METRICS,
+)
+# Made as the application makes them: it no longer shows the routes of its routers.
+ROUTES = [
+    route
+    for router in ROUTERS
+    for route in router(SNAPSHOTS, AGES, reader=ACCESS.requires(Scope.READ)).routes
+    if isinstance(route, APIRoute)
+]
+each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+
+
+def documented_path(route: APIRoute) -> str:
+    return route.path.replace(":path", "")
+
+
+@pytest_asyncio.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=APP), base_url="http://api"
+    ) as made:
+        yield made
+
+
+def test_every_route_is_on_the_page_and_no_other() -> None:
+    described: dict[str, dict[str, object]] = APP.openapi()["paths"]
+    served = {f"{method.upper()} {path}" for path, each in described.items() for method in each}
+
+    assert {each for each in PAGE.headings() if "/v1" in each} == served
+    assert {documented_path(route) for route in ROUTES} == set(described)
+
+
+@each_route
+def test_every_parameter_is_on_the_page_and_no_other(route: APIRoute) -> None:
+    path = documented_path(route)
+    described = APP.openapi()["paths"][path]["get"].get("parameters", [])
+
+    shown = [name for row in rows(PAGE.section(f"## GET {path}")) for name in names(row[0])]
+    assert sorted(shown) == sorted(each["name"] for each in described)
+
+
+@each_route
+def test_the_example_is_an_answer_with_every_field(route: APIRoute) -> None:
+    [block] = blocks(PAGE.section(f"## GET {documented_path(route)}"), "json")
+    model = route.response_model
+    assert issubclass(model, BaseModel)
+
+    understood = model.model_validate_json(block)
+
+    assert json.loads(understood.model_dump_json()) == json.loads(block)
+
+
+@each_route
+async def test_no_route_answers_without_a_key(client: httpx.AsyncClient, route: APIRoute) -> None:
+    answer = await client.get(documented_path(route))
+
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "invalid_api_key"
+
+
+@each_route
+def test_every_route_declares_its_scope(route: APIRoute) -> None:
+    calls = [each.call for each in route.dependant.dependencies]
+
+    assert [call for call in calls if hasattr(call, "scope")], route.path
+
+
+async def test_the_problem_on_the_page_is_what_is_answered(client: httpx.AsyncClient) -> None:
+    answer = await client.get(
+        "/v1/users", params={"limit": 0}, headers={"authorization": f"Bearer {KEY}"}
+    )
+
+    assert [answer.json()] == json_blocks(PAGE.section("## Errors"))
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("address", ["/openapi.json", "/docs", "/livez", "/readyz", "/metrics"])
+async def test_the_addresses_that_need_no_key_are_on_the_page(
+    client: httpx.AsyncClient, address: str
+) -> None:
+    assert (await client.get(address)).status_code == 200
+    assert f"`{address}`" in PAGE.section("## Keys")
+
+
+def test_every_code_of_an_error_is_on_the_page_and_no_other() -> None:
+    shown = {code for row in rows(PAGE.section("## Errors")) for code in names(row[1])}
+    sources = [*(ROOT / "services/api").rglob("*.py"), ROOT / "shared/http/problems.py"]
+    # The second word of a problem, whatever the first is called.
+    written = {
+        code
+        for path in sources
+        for code in re.findall(r"Problem\(\s*HTTPStatus\.\w+,\s*\"(\w+)\"", path.read_text())
+    }
+
+    assert shown == written | FROM_STATUS
