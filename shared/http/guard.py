@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
@@ -46,7 +47,8 @@ class _Guarded(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._in_headers = True
-        self._header_size = 0
+        # Bytes that were neither body nor the end of a header: headers, trailers, chunk extensions.
+        self._unread = 0
         self._address: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -70,24 +72,64 @@ class _Guarded(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        if self._in_headers:
-            self._header_size += len(data)
-        super().data_received(data)
-        # Only what is still a header after this piece counts: a body may have come along with it.
-        if self._in_headers and self._header_size > self._limits.header_bytes:
+        waiting, cycle = self.timeout_keep_alive_task is not None, self.cycle
+        self._unread += len(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        if self._unread > self._limits.header_bytes:
             self._cut("header_too_large")
+        elif waiting and self._deadline is None and self.cycle is cycle:
+            # Blank lines begin no request, but they end the server's wait for the next one.
+            self._await_headers()
+
+    def _feed(self, data: bytes) -> None:
+        """Parse the piece. A request that offers another protocol is served as if it did not.
+
+        The parser stops behind the headers of such a request, and uvicorn loses its body: Java's
+        own client offers HTTP/2 with every first request.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as offer:
+                if self.parser.get_method() == b"CONNECT":
+                    raise HttpParserError("a tunnel is not a request") from None
+                data = self._head_without_offer() + data[offer.args[0] :]
+            else:
+                return
+
+    def _head_without_offer(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _offers_another_protocol(self) -> bool:
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._in_headers = True
         self._await_headers()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_headers:  # a trailer must not pass for a header
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
+        self._unread = 0
         self._disarm()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self._limits.header_bytes:
             self._cut("header_too_large")
             return
+        if self._offers_another_protocol():
+            return  # it begins again without the offer
         super().on_headers_complete()
         self._deadline = self.loop.call_later(self._limits.body_s, self._cut, "body_too_slow")
         self._await_piece()
@@ -95,18 +137,18 @@ class _Guarded(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         if self.transport.is_closing():
             return  # cut with its headers
+        self._unread = 0
         super().on_body(body)
         self._await_piece()
 
     def on_message_complete(self) -> None:
         self._disarm()
-        self._header_size = 0
-        if not self.transport.is_closing():
+        self._unread = 0
+        if not (self.transport.is_closing() or self._offers_another_protocol()):
             super().on_message_complete()
 
     def _await_headers(self) -> None:
         self._disarm()
-        self._in_headers = True
         self._deadline = self.loop.call_later(self._limits.header_s, self._cut, "header_too_slow")
 
     def _await_piece(self) -> None:
