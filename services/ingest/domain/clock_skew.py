@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 LATENCY = timedelta(seconds=5)
 # A clock that is wrong by more is not believed at all: the event keeps its own time.
 PLAUSIBLE = timedelta(hours=24)
-# How far ahead of its receipt an event may claim to be (rule 11 of the wire formats).
+# How far ahead of its receipt an event may claim to be.
 FUTURE = timedelta(minutes=10)
 _FIRST_YEAR = 1970
 

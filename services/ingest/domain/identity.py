@@ -4,8 +4,8 @@ from services.ingest.domain.verdict import Refused
 
 LONGEST_ID = 200
 
-# What programs send when they do not know the user. Each would merge thousands of people into one
-# (rule 13 of the wire formats; PostHog keeps a similar list).
+# What programs send when they do not know the user. Each would merge thousands of people into one.
+# PostHog keeps a similar list.
 JUNK_IDS = frozenset(
     {
         "0",
