@@ -17,7 +17,3 @@ def test_every_figure_is_on_the_page_and_no_other() -> None:
 
     assert [name for name in shown if not any(re.fullmatch(each, name) for each in patterns)] == []
     assert [each for each in patterns if not any(re.fullmatch(each, name) for name in shown)] == []
-
-
-def test_the_place_for_the_figures_is_kept() -> None:
-    assert "<!-- figures -->" in PAGE.section("## Figures")
