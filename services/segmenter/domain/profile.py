@@ -91,6 +91,9 @@ def pass_time(change: Change, until: datetime, policy: Policy) -> Change:
         return change
     steps = timeline(profile.spans, policy)
     due = [step for step in steps if profile.settled < step.at <= until]
+    if not due:  # the deadline was made under another policy
+        later = replace(profile, deadline=next_deadline(steps, until))
+        return Change(later, change.retracted, change.written)
     moved = replace(
         profile,
         lifecycle=due[-1].after,
