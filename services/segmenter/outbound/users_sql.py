@@ -17,11 +17,13 @@ LOCK = f"""
 SELECT {_COLUMNS} FROM users WHERE user_id = ANY ($1::text[]) ORDER BY user_id FOR UPDATE
 """  # noqa: S608  constants only
 
-# In the order of ids, as every lock on users: two lanes then can't wait for each other.
+# In the order of ids, as every lock on users: two lanes then can't wait for each other. The conditions
+# stand there twice: whoever was changed while the lock was waited for is judged anew by the outer ones.
 LOCK_DUE = f"""
 SELECT {_COLUMNS} FROM users
 WHERE user_id = ANY (ARRAY (
     SELECT user_id FROM users WHERE part = $1 AND deadline <= $2 ORDER BY deadline LIMIT $3))
+  AND part = $1 AND deadline <= $2
 ORDER BY user_id FOR UPDATE
 """  # noqa: S608
 
