@@ -1,9 +1,10 @@
 """Turn changes of users into transitions: written, retracted, and told to everybody."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.profile import Change
 from services.segmenter.domain.transition import Cause, Setting, Transition, transition
 from services.segmenter.usecases.ports import Retraction, Store
@@ -34,23 +35,25 @@ class History:
 
 
 CauseOf = Callable[[str, datetime], Cause | None]
+Moment = tuple[str, datetime]  # of a user
 
 
 async def write_history(
     changes: Sequence[Change], *, occasion: Occasion, store: Store, cause_of: CauseOf
 ) -> History:
     """Write what the changes of users, who are saved, mean for their history."""
-    written = [
-        transition(step, _setting(change, occasion), _cause(change, step.at, step.reason, cause_of))
-        for change in changes
-        for step in change.written
-    ]
     retractions = [
         Retraction(change.profile.user_id, step) for change in changes for step in change.retracted
     ]
     retracted: Sequence[Transition] = ()
     if retractions:
         retracted = await store.retract(retractions, now=occasion.now, because=CONTRADICTED)
+    known = _causes_of(retracted)
+    written = [
+        _transition(step, _setting(change, occasion), cause_of=cause_of, known=known)
+        for change in changes
+        for step in change.written
+    ]
     if written:
         await store.add_transitions(written)
     return History(retracted, written)
@@ -67,9 +70,26 @@ def _setting(change: Change, occasion: Occasion) -> Setting:
     )
 
 
-def _cause(
-    change: Change, at: datetime, reason: TransitionReason, cause_of: CauseOf
-) -> Cause | None:
-    if reason is TransitionReason.TIME_PASSED:
-        return None
-    return cause_of(change.profile.user_id, at)
+def _transition(
+    step: Step, setting: Setting, *, cause_of: CauseOf, known: Mapping[Moment, Cause]
+) -> Transition:
+    """Return the step as a transition, with the event behind it, where one is.
+
+    An event that came earlier is known from what the step replaces. What is late stays late.
+    """
+    if step.reason is TransitionReason.TIME_PASSED:
+        return transition(step, setting, None)
+    cause = cause_of(setting.user_id, step.at)
+    if cause is None:
+        cause = known.get((setting.user_id, step.at))
+        if cause is not None and step.at < setting.live_since:
+            cause = replace(cause, historical=True)
+    return transition(step, setting, cause)
+
+
+def _causes_of(retracted: Sequence[Transition]) -> dict[Moment, Cause]:
+    return {
+        (each.user_id, each.at): Cause(source, event_id, each.historical)
+        for each in retracted
+        if (source := each.evidence.source) and (event_id := each.evidence.event_id)
+    }
