@@ -160,6 +160,15 @@ class Site:
         return Desk(connection, fold, part)
 
 
+async def lanes_waiting(site: Site, lanes: int) -> bool:
+    """Say whether so many lanes wait for somebody's lock."""
+    waiting: int = await site.owner.fetchval(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return waiting == lanes
+
+
 @asynccontextmanager
 async def site_on(database: Database) -> AsyncIterator[Site]:
     owner = await asyncpg.connect(database.owner)

@@ -8,7 +8,7 @@ from services.segmenter.usecases.fold_events import DUPLICATE_WINDOW
 from shared.contracts.codec import encode
 from shared.contracts.events import EventEnvelope
 from tests.integration.lanes.kit import until
-from tests.integration.segmenter.kit import DAY, START, Desk, Site, day, event
+from tests.integration.segmenter.kit import DAY, START, Desk, Site, day, event, lanes_waiting
 
 pytestmark = pytest.mark.postgres
 
@@ -143,14 +143,6 @@ async def _at_once(site: Site, *folds: tuple[Desk, EventEnvelope]) -> None:
         asyncio.create_task(desk.fold([encode(it)], now=day(2), watermark=None))
         for desk, it in folds
     ]
-    await until(lambda: _waiting(site, len(folds)))
+    await until(lambda: lanes_waiting(site, len(folds)))
     await gate.rollback()
     await asyncio.gather(*running)
-
-
-async def _waiting(site: Site, lanes: int) -> bool:
-    waiting: int = await site.owner.fetchval(
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    return waiting == lanes
