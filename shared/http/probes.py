@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from shared.http.problems import sdk_error
 from shared.http.requests import ROUTE
 from shared.observability.metrics import Metrics
 
@@ -64,5 +65,6 @@ def _answer(request: Request, health: Health) -> Response:
 
 async def _refuse(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for nothing else
-    body = {"code": str(error.status_code), "message": error.detail}
-    return JSONResponse(body, error.status_code, headers=error.headers)
+    code = error.detail.lower().replace(" ", "_")
+    body = sdk_error(code, error.detail)
+    return Response(body, error.status_code, headers=error.headers, media_type="application/json")

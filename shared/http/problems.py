@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -53,6 +54,26 @@ def problem_response(problem: Problem) -> Response:
         body["field"] = problem.field
     headers = {"cache-control": "no-store", **(problem.headers or {})}
     return JSONResponse(body, problem.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+class ProblemBody(BaseModel):
+    """An error, as RFC 9457 writes it. `code` says in one word what is wrong."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | None = Field(None, description="the offending parameter, where there is one")
+
+
+def answers(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Describe the statuses for OpenAPI, and any other error with them."""
+    content = {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}
+    named: dict[int | str, dict[str, Any]] = {
+        status.value: {"description": status.phrase, "content": content} for status in statuses
+    }
+    return {**named, "default": {"description": "Any other problem", "content": content}}
 
 
 def install(app: FastAPI) -> None:

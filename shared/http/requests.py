@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from shared.http.problems import sdk_error
 from shared.observability import metrics as m
 from shared.observability.logging import log
 from shared.observability.metrics import Metrics
@@ -45,6 +46,12 @@ def measured(app: App, *, service: str, metrics: Metrics) -> App:
 
         try:
             await app(scope, receive, send_on)
+        except (
+            Exception
+        ):  # the HTTP boundary of applications without one; the server logs the stack
+            if not status:
+                await _fail(send_on)
+            raise
         finally:
             seconds = time.perf_counter() - started
             route = _route(scope)
@@ -58,6 +65,17 @@ def measured(app: App, *, service: str, metrics: Metrics) -> App:
                 )
 
     return call
+
+
+async def _fail(send: Send) -> None:
+    """Answer in the one shape that every client of an application without its own can read."""
+    body = sdk_error("internal_error", "this was our fault")
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": _SERVER_ERROR, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _route(scope: Scope) -> str:
