@@ -25,6 +25,15 @@ def read_cursor(listing: str, cursor: str, *, parts: int) -> list[str]:
         raise BadCursor("is not a cursor") from None
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise BadCursor("is not a cursor")
-    if len(found) != parts + 1 or found[0] != listing or any("\x00" in each for each in found):
+    if len(found) != parts + 1 or found[0] != listing or not all(map(_is_storable, found)):
         raise BadCursor("is a cursor of another list")
     return found[1:]
+
+
+def _is_storable(text: str) -> bool:
+    """Say whether a row could have this text: JSON can spell what no row holds."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text

@@ -16,12 +16,13 @@ from services.api.inbound.answers import (
     Cursor,
     Instant,
     Limit,
+    NoParameters,
     Text,
     next_cursor,
 )
 from services.api.inbound.places import uuid_place_behind
 from services.api.usecases.ports import AlertFilter, Snapshots
-from shared.http.problems import Problem
+from shared.http.problems import Problem, answers
 from shared.vocabulary import AlertKind, AlertState, Severity
 
 _LISTING = "alerts"
@@ -87,8 +88,8 @@ def alerts_router(snapshots: Snapshots, ages: Ages, *, reader: Callable[..., obj
             **age,
         )
 
-    @router.get("/v1/alerts/{alert_id}")
-    async def get_alert(alert_id: UUID) -> OneAlert:
+    @router.get("/v1/alerts/{alert_id}", responses=answers(HTTPStatus.NOT_FOUND))
+    async def get_alert(alert_id: UUID, _: Annotated[NoParameters, Query()]) -> OneAlert:
         """Return one alert."""
         async with snapshots.open() as snapshot:
             found = await snapshot.alert(alert_id)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, Field
@@ -57,7 +57,9 @@ Cursor = Annotated[
     str | None, Query(max_length=2_000, description="`next_cursor` of the page before")
 ]
 
-Row = TypeVar("Row")
+
+class NoParameters(BaseModel, extra="forbid"):
+    """The parameters of a question that takes none: a misspelt one must not be let be."""
 
 
 class Ages:

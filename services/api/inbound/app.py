@@ -1,5 +1,7 @@
 """The application: every router, OpenAPI, probes, and problems for errors."""
 
+from http import HTTPStatus
+
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
@@ -17,6 +19,9 @@ from shared.observability.metrics import Metrics
 
 ROUTERS = (users_router, tiers_router, transitions_router, alerts_router, dead_letters_router)
 
+# What any question may be refused with; routes add their own.
+REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
+
 
 def build_app(
     snapshots: Snapshots, *, access: Access, ages: Ages, ready: HealthCheck, live: HealthCheck,
@@ -30,7 +35,10 @@ def build_app(
         generate_unique_id_function=_operation_id,
     )
     for router in ROUTERS:
-        app.include_router(router(snapshots, ages, reader=access.requires(Scope.READ)))
+        app.include_router(
+            router(snapshots, ages, reader=access.requires(Scope.READ)),
+            responses=problems.answers(*REFUSALS),
+        )
     app.router.routes.extend(probe_routes(live=live, ready=ready, metrics=metrics))
     problems.install(app)
     return app

@@ -11,14 +11,12 @@ from shared.http.problems import Problem
 def uuid_place_behind(listing: str, cursor: str | None) -> At | None:
     """Return the place behind which a page begins. Raises Problem."""
     place = place_behind(listing, cursor)
-    if place is not None:
-        try:
-            UUID(place[1])
-        except ValueError:
-            raise Problem(
-                HTTPStatus.BAD_REQUEST,
-                "invalid_parameter",
-                "cursor: is not a cursor",
-                field="cursor",
-            ) from None
-    return place
+    if place is None:
+        return None
+    try:
+        # In the one spelling that the database knows; Python knows several.
+        return place[0], str(UUID(place[1]))
+    except ValueError:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, "invalid_parameter", "cursor: is not a cursor", field="cursor"
+        ) from None

@@ -1,10 +1,11 @@
 """How many users stand where."""
 
 from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
-from services.api.inbound.answers import Ages, Answer
+from services.api.inbound.answers import Ages, Answer, NoParameters
 from services.api.usecases.ports import Snapshots
 from shared.vocabulary import Lifecycle
 
@@ -20,7 +21,7 @@ def tiers_router(snapshots: Snapshots, ages: Ages, *, reader: Callable[..., obje
     router = APIRouter(tags=["tiers"], dependencies=[Depends(reader)])
 
     @router.get("/v1/tiers")
-    async def get_tiers() -> Tiers:
+    async def get_tiers(_: Annotated[NoParameters, Query()]) -> Tiers:
         """Return the counts, exact as of `as_of`."""
         async with snapshots.open() as snapshot:
             counts = await snapshot.lifecycle_counts()

@@ -15,12 +15,13 @@ from services.api.inbound.answers import (
     Cursor,
     Instant,
     Limit,
+    NoParameters,
     Text,
     key_behind,
     next_cursor,
 )
 from services.api.usecases.ports import Snapshots, UserFilter
-from shared.http.problems import Problem
+from shared.http.problems import Problem, answers
 from shared.vocabulary import Lifecycle
 
 _LISTING = "users"
@@ -87,8 +88,10 @@ def users_router(snapshots: Snapshots, ages: Ages, *, reader: Callable[..., obje
         )
 
     # A path, because an id may hold slashes.
-    @router.get("/v1/users/{user_id:path}")
-    async def get_user(user_id: Annotated[str, Path(max_length=1_000)]) -> OneUser:
+    @router.get("/v1/users/{user_id:path}", responses=answers(HTTPStatus.NOT_FOUND))
+    async def get_user(
+        user_id: Annotated[str, Path(max_length=1_000)], _: Annotated[NoParameters, Query()]
+    ) -> OneUser:
         """Return one user."""
         async with snapshots.open() as snapshot:
             found = None if "\x00" in user_id else await snapshot.user(user_id)

@@ -31,6 +31,8 @@ from shared.errors import StoreUnavailable
 POOL_SIZE = 8
 POOL_WAIT_S = 5.0
 _CONNECT_S = 5.0
+# Longer than the server's own limit below, which speaks first where the server still speaks.
+COMMAND_S = 7.0
 _BOUNDS = {
     "statement_timeout": "5s",
     "idle_in_transaction_session_timeout": "10s",
@@ -39,12 +41,19 @@ _BOUNDS = {
     "timezone": "UTC",
     "application_name": "ebbtide-api",
 }
+_UNAVAILABLE = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 
 class PostgresSnapshots:
     """Keeps the port `Snapshots`; a part of the process, for its pool."""
 
-    def __init__(self, dsn: str, *, group: str) -> None:
+    def __init__(self, dsn: str, *, group: str, command_s: float = COMMAND_S) -> None:
         self._group = group
         self._engine = create_async_engine(
             dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
@@ -52,7 +61,12 @@ class PostgresSnapshots:
             max_overflow=0,
             pool_timeout=POOL_WAIT_S,
             pool_pre_ping=True,
-            connect_args={"timeout": _CONNECT_S, "server_settings": _BOUNDS},
+            hide_parameters=True,  # errors are logged, and parameters are people's ids
+            connect_args={
+                "timeout": _CONNECT_S,
+                "command_timeout": command_s,
+                "server_settings": _BOUNDS,
+            },
         )
 
     async def start(self) -> None:
@@ -128,5 +142,5 @@ class PostgresSnapshot:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (DBAPIError, PoolTimeout, asyncpg.PostgresError, OSError, TimeoutError) as error:
+    except (DBAPIError, PoolTimeout, *_UNAVAILABLE) as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
