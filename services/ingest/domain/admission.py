@@ -70,7 +70,7 @@ def _admit(fields: Mapping[str, Any], circumstances: Circumstances, *, made_id: 
     anonymous_id = clean_person(fields.get("anonymousId"), field="anonymousId")
     user_id = clean_person(fields.get("userId"), field="userId") or anonymous_id
     if user_id is None:
-        raise Refused("missing_field", "userId", "neither userId nor anonymousId is given")
+        raise Refused("missing_field", "userId", "neither a user id nor an anonymous id is given")
     name = _name(fields, kind)
     refuse_negative_amounts(properties)
     original, timestamp, flags = _time(fields, circumstances)

@@ -1,7 +1,8 @@
 """What a body holds: the events of a request and what they share, in Segment's or our own spelling."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,6 +24,15 @@ _NATIVE = {
     "anonymous_id": "anonymousId",
     "sent_at": "sentAt",
     "original_timestamp": "originalTimestamp",
+}
+# … and back, for refusals that name a field which the client left out or spelt our way.
+_SPELLED = {
+    "messageId": "id",
+    "userId": "user_id",
+    "anonymousId": "anonymous_id",
+    "sentAt": "sent_at",
+    "originalTimestamp": "original_timestamp",
+    "event": "name",
 }
 _BATCH, _EVENTS, _LIST = "batch", "events", None
 
@@ -132,7 +142,14 @@ def _native(offer: Offer) -> Offer:
         fields["type"] = "track"
         if "name" in fields:
             fields.setdefault("event", fields["name"])
-    return Offer(fields, offer.raw, offer.undecodable)
+    return Offer(fields, offer.raw, offer.undecodable, partial(_spelling, offer.fields))
+
+
+def _spelling(given: Mapping[str, Any], name: str) -> str:
+    """Return the name under which the client gave a field, or could have."""
+    if name in given:
+        return name
+    return next((own for own in given if _NATIVE.get(own) == name), _SPELLED.get(name, name))
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], body: bytes, *, parts: str | None) -> Any:

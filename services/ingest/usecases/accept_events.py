@@ -1,7 +1,7 @@
 """Judge each event, keep the admitted and the refused, and say what became of each."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.ingest.domain.admission import Circumstances, judge
@@ -13,11 +13,15 @@ TOO_LARGE_FOR_LOG = Refusal("refused_by_log", None, "the log does not take it")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One event of a request: its decoded JSON and its bytes; or why it could not be decoded."""
+    """One event of a request: its decoded JSON and its bytes; or why it could not be decoded.
+
+    `spelling` turns Segment's name of a field into the client's (None: they are the same).
+    """
 
     fields: Any
     raw: bytes
     undecodable: Refusal | None = None
+    spelling: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,10 @@ def _verdict(
 ) -> Admitted | Refusal:
     if offer.undecodable is not None:
         return offer.undecodable
-    return judge(offer.fields, offer.raw, circumstances, made_id=new_id())
+    verdict = judge(offer.fields, offer.raw, circumstances, made_id=new_id())
+    if isinstance(verdict, Refusal) and verdict.field and offer.spelling:
+        return replace(verdict, field=offer.spelling(verdict.field))
+    return verdict
 
 
 def _first_of_each_id(verdicts: Sequence[Admitted | Refusal]) -> set[int]:

@@ -277,6 +277,27 @@ async def test_the_native_address_takes_one_event_or_many(ingest: Site, form: st
     assert json.loads(bytes(event.payload)) == one
 
 
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        ({"user_id": "null", "name": "x"}, "user_id"),
+        ({"userId": "null", "name": "x"}, "userId"),
+        ({"name": "x"}, "user_id"),
+        ({"user_id": "ada"}, "name"),
+        ({"user_id": "ada", "event": 7}, "event"),
+        ({"event_id": [], "user_id": "ada", "name": "x"}, "event_id"),
+        ({"user_id": "ada", "name": "x", "timestamp": "soon"}, "timestamp"),
+    ],
+)
+async def test_the_native_address_names_a_field_as_its_client_does(
+    ingest: Site, event: dict[str, Any], field: str
+) -> None:
+    answer = await ingest.post("/v1/events", {"events": [event]})
+
+    [error] = answer.json()["errors"]
+    assert error["field"] == field
+
+
 async def test_the_clients_bytes_are_kept_as_they_came(ingest: Site) -> None:
     raw = b'{"type": "track",  "userId":"ada", "event":"x", "_metadata": {"a": [1, 2.50]}}'
 
