@@ -96,6 +96,7 @@ class Fold:
             await self._keep_refused(applied.refused, turn.batch.now)
             await self._send(applied)
             await self._write_ledger(turn)
+            turn = _as_far_as_swept(turn, applied)
             await self._advance(turn)
         self._refused_in_a_row = in_a_row
         return Folded(applied, in_a_row)
@@ -168,3 +169,13 @@ class Fold:
         return dead_letters.Place(
             self._partition.topic, self._partition.part, refused.record.offset
         )
+
+
+def _as_far_as_swept(turn: Turn, applied: Applied) -> Turn:
+    """Return the turn without its watermark while users are due up to it.
+
+    Whoever reads a watermark takes the numbers for exact as of then, time's own changes included.
+    """
+    if not applied.more_due:
+        return turn
+    return replace(turn, batch=replace(turn.batch, watermark=None))

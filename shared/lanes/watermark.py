@@ -1,8 +1,9 @@
 """Up to which instant everything that was received for a partition is folded. Pure.
 
-During a backlog it is the receipt of the newest record folded: what waits in the log came later.
-Where the partition is caught up it is the moment at which the broker was asked for the log's end,
-less a margin for requests that had a receipt but were not in the log yet.
+During a backlog it follows the receipt of the newest record folded: what waits in the log came
+later. Where the partition is caught up it follows the moment at which the broker was asked for the
+log's end. Either way it stays a margin behind, for requests that had a receipt by then and were not
+in the log yet; where product time stands still, many have the very same receipt.
 """
 
 from dataclasses import dataclass
@@ -32,12 +33,15 @@ def watermark_after(
 
     `newest_ms` is the largest timestamp among the records folded now (None: no record).
     """
-    candidates = [] if before is None else [before]
+    candidates: list[datetime] = []
     if newest_ms is not None:
         candidates.append(min(instant_of(newest_ms), now))
     if answer is not None and answer.end <= position:
-        candidates.append(min(answer.asked_at, now) - IN_FLIGHT)
-    return max(candidates, default=None)
+        candidates.append(min(answer.asked_at, now))
+    if not candidates:
+        return before
+    reached = max(*candidates, _FIRST + IN_FLIGHT) - IN_FLIGHT
+    return reached if before is None else max(before, reached)
 
 
 def instant_of(timestamp_ms: int) -> datetime:

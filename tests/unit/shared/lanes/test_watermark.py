@@ -19,13 +19,13 @@ def ms(instant: datetime) -> int:
 @pytest.mark.parametrize(
     ("newest", "end", "wanted"),
     [
-        (NOON - HOUR, None, NOON - HOUR),  # a backlog, the broker not asked
-        (NOON - HOUR, 11, NOON - HOUR),  # a backlog: one record is not folded
+        (NOON - HOUR, None, NOON - HOUR - IN_FLIGHT),  # a backlog, the broker not asked
+        (NOON - HOUR, 11, NOON - HOUR - IN_FLIGHT),  # a backlog: one record is not folded
         (NOON - HOUR, 10, NOON - IN_FLIGHT),  # read out
         (None, 10, NOON - IN_FLIGHT),  # idle and read out
         (None, 11, None),  # idle, though there is more
         (None, None, None),  # nothing known
-        (NOON + HOUR, None, NOON),  # another machine's clock is ahead
+        (NOON + HOUR, None, NOON - IN_FLIGHT),  # another machine's clock is ahead
     ],
 )
 def test_the_watermark_follows_receipts_in_a_backlog_and_the_clock_at_the_end(
@@ -42,6 +42,15 @@ def test_the_watermark_follows_receipts_in_a_backlog_and_the_clock_at_the_end(
     )
 
     assert found == wanted
+
+
+def test_a_receipt_that_others_may_share_is_not_reached_by_folding_one_of_them() -> None:
+    waiting = EndAnswer(NOON, 11)  # a record more, received at the same instant
+
+    found = watermark_after(None, newest_ms=ms(NOON), position=10, answer=waiting, now=NOON)
+
+    assert found is not None
+    assert found < NOON
 
 
 def test_an_old_answer_counts_from_when_it_was_asked() -> None:
