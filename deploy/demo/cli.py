@@ -51,8 +51,10 @@ def _play(asked: argparse.Namespace, console: Console) -> None:
         f"A product with {scenario.people:,} people sends {scenario.months} months of history "
         f"to {site.ingest_url}."
     )
-    with Sender(site.ingest_url, site.write_key) as sender:
-        reader = TierReader(site.api_url, site.api_key)
+    with (
+        Sender(site.ingest_url, site.write_key) as sender,
+        TierReader(site.api_url, site.api_key) as reader,
+    ):
         Product(scenario, sender=sender, reader=reader, clock=clock, console=console).play()
     console.print(KEPT_RUNNING)
 

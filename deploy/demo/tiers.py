@@ -3,7 +3,8 @@
 import time
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import httpx
 
@@ -33,6 +34,17 @@ class TierReader:
             timeout=30.0,
             trust_env=False,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
 
     def read(self) -> Tiers:
         answer = self._client.get("/v1/tiers")
