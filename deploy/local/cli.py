@@ -16,6 +16,7 @@ from deploy.local.postgres import LocalPostgres
 from deploy.local.state import State, state_directory
 from deploy.local.status import print_status
 from deploy.local.supervisor import Supervisor
+from shared.clock import SystemClock
 
 Command = Callable[[State, argparse.Namespace], int]
 
@@ -67,10 +68,13 @@ def _clock(state: State, asked: argparse.Namespace) -> int:
     path = state.clock_file
     state.prepare()
     if asked.action == "set":
-        clockwork.set_clock(path, clockwork.parse_instant(asked.instant), rate=asked.rate)
+        instant = clockwork.parse_instant(asked.instant)
+        clockwork.refuse_going_back(path, instant, has_data=state.has_data())
+        clockwork.set_clock(path, instant, rate=asked.rate)
     elif asked.action == "advance":
         clockwork.advance_clock(path, clockwork.parse_duration(asked.by))
     elif asked.action == "real":
+        clockwork.refuse_going_back(path, SystemClock().now(), has_data=state.has_data())
         clockwork.release_clock(path)
     print(clockwork.describe_clock(path))
     return 0

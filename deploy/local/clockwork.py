@@ -7,6 +7,8 @@ from pathlib import Path
 from deploy.local.errors import LocalError
 from shared.clock import Drive, DrivenClock, SystemClock, read_drive, write_drive
 
+# What may pass between two looks at a clock.
+_SLACK = timedelta(seconds=5)
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[wdhms])+")
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
@@ -32,6 +34,19 @@ def parse_instant(text: str) -> datetime:
 def set_clock(path: Path, instant: datetime, *, rate: float) -> None:
     """Make it `instant` for every service, from where time passes `rate` times as fast."""
     write_drive(path, Drive(product=instant, system=SystemClock().now(), rate=rate))
+
+
+def refuse_going_back(path: Path, instant: datetime, *, has_data: bool) -> None:
+    """Raise LocalError where data were folded up to a later time than `instant`.
+
+    A watermark never falls: everything until then counts as seen, and what comes after it as late.
+    """
+    now = DrivenClock(path).now()
+    if has_data and instant < now - _SLACK:
+        raise LocalError(
+            f"product time is {now.isoformat(timespec='seconds')} and can't go back to"
+            f" {instant.isoformat(timespec='seconds')} while there are data; `make down` deletes them"
+        )
 
 
 def advance_clock(path: Path, by: timedelta) -> None:

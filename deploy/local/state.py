@@ -64,6 +64,10 @@ class State:
             if log.stem != "supervisor":
                 log.replace(log.with_suffix(".log.1"))
 
+    def has_data(self) -> bool:
+        """Say whether anything ever ran from here."""
+        return _holds_anything(self.postgres) or _holds_anything(self.kafka)
+
     def keys(self) -> Keys:
         """Return the generated secrets; the first call makes them.
 
@@ -71,7 +75,7 @@ class State:
         """
         if self._keys_file.exists():
             return Keys(**json.loads(self._keys_file.read_text()))
-        if self.postgres.exists() and any(self.postgres.iterdir()):
+        if _holds_anything(self.postgres):
             raise LocalError(
                 f"{self._keys_file} is gone, and the data can't be opened without it:"
                 " put it back, or delete the data with `make down`"
@@ -125,6 +129,10 @@ class State:
             if _try_lock(lock):
                 return None
             return int(lock.read() or 0) or None
+
+
+def _holds_anything(directory: Path) -> bool:
+    return directory.exists() and any(directory.iterdir())
 
 
 def state_directory(environ: Mapping[str, str] = os.environ) -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import clockwork
+from deploy.local.cli import main
 from deploy.local.errors import LocalError
 from shared.clock import DrivenClock, read_drive
 
@@ -69,3 +70,28 @@ def test_a_released_clock_is_the_machines_again(tmp_path: Path) -> None:
     clockwork.release_clock(path)
     clockwork.release_clock(path)
     assert "the machine's" in clockwork.describe_clock(path)
+
+
+def test_product_time_does_not_go_back_over_data(tmp_path: Path) -> None:
+    path = tmp_path / "clock.json"
+    clockwork.set_clock(path, NEW_YEAR, rate=0)
+
+    clockwork.refuse_going_back(path, NEW_YEAR, has_data=True)
+    clockwork.refuse_going_back(path, NEW_YEAR - timedelta(days=1), has_data=False)
+    with pytest.raises(LocalError, match="can't go back to 1996-12-31"):
+        clockwork.refuse_going_back(path, NEW_YEAR - timedelta(days=1), has_data=True)
+
+
+def test_the_command_refuses_to_go_back_and_leaves_the_clock_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EBBTIDE_LOCAL_DIR", str(tmp_path))
+    assert main(["clock", "set", "2090-01-01T00:00:00Z", "--rate", "0"]) == 0
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "PG_VERSION").write_text("18")
+
+    assert main(["clock", "set", "2089-01-01T00:00:00Z"]) == 1
+    assert main(["clock", "real"]) == 1
+
+    assert "can't go back" in capsys.readouterr().err
+    assert DrivenClock(tmp_path / "clock.json").now().year == 2090
