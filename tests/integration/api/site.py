@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.api.inbound.access import Access
 from services.api.inbound.answers import Ages
 from services.api.inbound.app import build_app
-from services.api.outbound.snapshots import PostgresSnapshots
+from services.api.outbound.snapshots import COMMAND_S, PostgresSnapshots
 from shared.http.keys import KeyBook
 from shared.http.probes import Health
 from shared.observability.metrics import Metrics
@@ -67,8 +67,8 @@ class Site:
 
 
 @asynccontextmanager
-async def site(dsn: str) -> AsyncIterator[Site]:
-    snapshots = PostgresSnapshots(dsn, group=GROUP)
+async def site(dsn: str, *, command_s: float = COMMAND_S) -> AsyncIterator[Site]:
+    snapshots = PostgresSnapshots(dsn, group=GROUP, command_s=command_s)
     metrics = Metrics(CollectorRegistry())
     clock = HeldClock(NOON)
     app = build_app(
