@@ -24,15 +24,19 @@ from tests.unit.segmenter.oracle import DEFAULTS
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(180)]
 
-USERS = ("ann", "bob", "cid")
+USERS = ("ann", "bob")
 PARTS = 2
 END = day(400)
 # The latest receipt of all: nothing is older than the duplicate window, and no instant is ahead.
 RECEIVED = day(121)
 POISON = encode(event("nobody", day(0), name="a\x00b"))
 
-# Half days, so that exact gaps of 7 and 30 days come up often.
-half_days = st.integers(0, 240)
+# Few enough that gaps of exactly 7 and 30 days come up in most scripts.
+half_days = st.builds(
+    lambda months, more: 60 * months + more,
+    st.integers(0, 3),
+    st.sampled_from((0, 1, 7, 13, 14, 15, 28)),
+)
 acts = st.builds(
     lambda user, half, active: event(
         user, day(half / 2), received_at=RECEIVED, active=active, event_id=f"{user}-{half}-{active}"
@@ -185,7 +189,7 @@ def test_any_script_ends_in_the_users_and_the_history_of_the_oracle(
 
         @given(st.lists(turns, min_size=1, max_size=8))
         @settings(
-            max_examples=100,
+            max_examples=70,
             phases=(Phase.explicit, Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
         )
