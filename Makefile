@@ -79,7 +79,7 @@ chaos: ## Kill, pause and restart everything for a long time, with an independen
 
 lock: ## Compile the hashed locks again from pyproject.toml
 	$(FOR_DEV)
-	@for group in dev ingest segmenter alerts api migrate local; do \
+	@for group in dev ingest segmenter alerts api migrate demo local; do \
 		echo $(LOCKS)/$$group.txt; \
 		$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 			--python-version 3.11 --group $$group pyproject.toml --output-file $(LOCKS)/$$group.txt \

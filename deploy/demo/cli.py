@@ -10,10 +10,8 @@ from rich.console import Console
 from deploy.demo.cdnow import NoData
 from deploy.demo.product import Product, Scenario, run_prefix
 from deploy.demo.sender import NotNow, Refused, Sender
-from deploy.demo.shop import replay_shop
-from deploy.demo.site import NoSystem, find_site
+from deploy.demo.site import NoSystem, Site, named_site
 from deploy.demo.tiers import NotUpToDate, TierReader
-from deploy.local.errors import LocalError
 from shared.clock import clock_from
 
 KEPT_RUNNING = "Ebbtide keeps running: `make status`, `make stop`."
@@ -25,19 +23,35 @@ def main(words: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         if asked.data == "cdnow":
-            replay_shop(console, sample=asked.sample)
+            _replay(asked, console)
         else:
             _play(asked, console)
     except KeyboardInterrupt:
         console.print(f"\nStopped. {KEPT_RUNNING}")
-    except (NoData, NoSystem, Refused, NotNow, NotUpToDate, LocalError, httpx.HTTPError) as error:
+    except (NoData, NoSystem, Refused, NotNow, NotUpToDate, httpx.HTTPError) as error:
         sys.stderr.write(f"demo: {error}\n")
         return 1
     return 0
 
 
+def _replay(asked: argparse.Namespace, console: Console) -> None:
+    # Here and below: the image of the demo holds no local run, and needs none.
+    from deploy.demo.shop import replay_shop  # noqa: PLC0415
+
+    replay_shop(console, sample=asked.sample)
+
+
+def _find_site() -> Site:
+    if named := named_site():
+        return named
+    from deploy.demo.local_site import local_site  # noqa: PLC0415
+    from deploy.local.state import state_directory  # noqa: PLC0415
+
+    return local_site(state_directory())
+
+
 def _play(asked: argparse.Namespace, console: Console) -> None:
-    site = find_site()
+    site = _find_site()
     clock = clock_from(site.clock_file)
     scenario = Scenario(
         people=asked.users,

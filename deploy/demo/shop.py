@@ -12,11 +12,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from deploy.demo.cdnow import Purchase, purchases
+from deploy.demo.local_site import local_site
 from deploy.demo.replay import DAY, drive, replay
-from deploy.demo.site import Site, local_site
+from deploy.demo.site import NoSystem, Site
 from deploy.demo.tiers import Tiers
 from deploy.demo.truth import LIFECYCLES
 from deploy.local import background
+from deploy.local.errors import LocalError
 from deploy.local.postgres import LocalPostgres
 from deploy.local.state import State, state_directory
 
@@ -25,9 +27,14 @@ Months = list[tuple[date, Tiers]]
 
 
 def replay_shop(console: Console, *, sample: bool) -> None:
-    """Replay, show the table of the months, and leave nothing running."""
-    orders = purchases(sample=sample)
-    directory = state_directory() / "cdnow"
+    """Replay, show the table of the months, and leave nothing running. Raises NoSystem, NoData."""
+    try:
+        _replay_there(console, purchases(sample=sample), state_directory() / "cdnow")
+    except LocalError as error:
+        raise NoSystem(str(error)) from error
+
+
+def _replay_there(console: Console, orders: Sequence[Purchase], directory: Path) -> None:
     try:
         site = _fresh_site(directory)
         customers = len({order.customer for order in orders})

@@ -1,13 +1,9 @@
-"""Where the system is: as the settings say, as a live local run says, or in a run started for this."""
+"""Where the system is that the environment names, and what is known of any system."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from deploy.local.state import ROOT, State, state_directory
 
 
 class NoSystem(Exception):
@@ -25,26 +21,11 @@ class Site:
     clock_file: Path | None = None
 
 
-def find_site(environ: Mapping[str, str] = os.environ) -> Site:
-    """Return the system that EBBTIDE_DEMO_* names, else the local one, started if it does not run."""
-    return _configured(environ) or local_site(state_directory(environ), environ)
+def named_site(environ: Mapping[str, str] = os.environ) -> Site | None:
+    """Return the system that EBBTIDE_DEMO_* names, None where they name nothing. Raises NoSystem.
 
-
-def local_site(directory: Path, environ: Mapping[str, str] = os.environ) -> Site:
-    """Return the local run of a state directory, started in the background if it does not run."""
-    state = State(directory)
-    if state.holder() is None:
-        words = [sys.executable, "-m", "deploy.local", "run", "--detach"]
-        env = {**environ, "EBBTIDE_LOCAL_DIR": str(state.directory)}
-        if subprocess.run(words, cwd=ROOT, env=env, check=False).returncode != 0:
-            raise NoSystem("the local system did not start")
-    run = state.read_run()
-    if run is None:
-        raise NoSystem(f"the system in {state.directory} is not up yet: try again in a moment")
-    return Site(run.ingest_url, run.api_url, run.write_key, run.api_key, Path(run.clock_file))
-
-
-def _configured(environ: Mapping[str, str]) -> Site | None:
+    A key may be given as the services get theirs, `name:key, …`: the first counts.
+    """
     names = ("INGEST_URL", "API_URL", "WRITE_KEY", "API_KEY")
     given = {name: environ.get(f"EBBTIDE_DEMO_{name}", "") for name in names}
     if not any(given.values()):
@@ -52,4 +33,11 @@ def _configured(environ: Mapping[str, str]) -> Site | None:
     missing = [f"EBBTIDE_DEMO_{name}" for name, value in given.items() if not value]
     if missing:
         raise NoSystem(f"missing: {', '.join(missing)}")
-    return Site(given["INGEST_URL"], given["API_URL"], given["WRITE_KEY"], given["API_KEY"])
+    return Site(
+        given["INGEST_URL"], given["API_URL"], _key(given["WRITE_KEY"]), _key(given["API_KEY"])
+    )
+
+
+def _key(text: str) -> str:
+    first = text.split(",", maxsplit=1)[0].strip()
+    return first.partition(":")[2] or first

@@ -37,6 +37,13 @@ HEAD = """\
 # path of a file that holds the value. A missing, malformed or unknown one stops a process at its
 # start, with its name.
 """
+# What only docker-compose.yml reads.
+COMPOSE = """
+# --- docker compose ---
+# password of the database's owner, role ebbtide
+EBBTIDE_MIGRATE_OWNER_PASSWORD=
+# address on which ingest and api are published
+# PUBLISH_ON=127.0.0.1"""
 
 
 def page() -> str:
@@ -47,7 +54,7 @@ def page() -> str:
     for service, model in OWN:
         lines += ["", f"# --- {service}: {_programme(service, model)} ---"]
         lines += _lines(model, service, own=True)
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, COMPOSE]) + "\n"
 
 
 def _lines(model: type[BaseModel], service: str, *, own: bool = False) -> Iterator[str]:

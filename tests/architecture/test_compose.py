@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from deploy.demo.site import Site, named_site
 from services.alerts.settings import Settings as AlertsSettings
 from services.api.settings import Settings as ApiSettings
 from services.ingest.settings import Settings as IngestSettings
@@ -37,7 +38,7 @@ SETTINGS: dict[str, type[CommonSettings]] = {
     "alerts": AlertsSettings,
     "api": ApiSettings,
 }
-OURS = (*SERVICES, "migrate")
+OURS = (*SERVICES, "migrate", "demo")
 GIVEN = {
     "EBBTIDE_MIGRATE_OWNER_PASSWORD": "owner-password-of-a-test",
     "EBBTIDE_MIGRATE_SEGMENTER_PASSWORD": "segmenter-password-of-a-test",
@@ -205,9 +206,9 @@ def test_an_image_of_ours_is_built_from_the_one_file(name: str) -> None:
     build = services()[name]["build"]
 
     assert (ROOT / build["dockerfile"]).is_file()
-    assert build["target"] == ("migrate" if name == "migrate" else "service")
+    assert build["target"] == (name if name in ("migrate", "demo") else "service")
     assert (ROOT / f"deploy/requirements/{build['args']['SERVICE']}.txt").is_file()
-    assert importlib.util.find_spec(f"services.{name}") or name == "migrate"
+    assert importlib.util.find_spec(f"services.{name}") or name in ("migrate", "demo")
 
 
 @pytest.mark.parametrize("name", ["kafka", "postgres"])
@@ -244,6 +245,20 @@ def test_services_start_after_the_tables_and_topics_are_there() -> None:
         assert waits[needs] == healthy
     assert services()["migrate"]["depends_on"] == {"kafka": healthy, "postgres": healthy}
     assert services()["migrate"]["restart"] == "no"
+
+
+def test_the_demo_starts_on_demand_only_and_finds_both_addresses_and_their_keys() -> None:
+    site = named_site(environment("demo", GIVEN))
+
+    assert [name for name, service in services().items() if "profiles" in service] == ["demo"]
+    assert services()["demo"]["profiles"] == ["demo"]
+    assert site == Site(
+        "http://ingest:8100", "http://api:8200", "0123456789abcdef-write", "0123456789abcdef-read"
+    )
+    healthy = {"condition": "service_healthy"}
+    assert services()["demo"]["depends_on"] == {"ingest": healthy, "api": healthy}
+    for name in ("ingest", "api"):
+        assert set(services()["demo"]["networks"]) <= set(services()[name]["networks"])
 
 
 def test_whoever_is_waited_for_in_health_has_a_health_check() -> None:
@@ -287,3 +302,10 @@ def test_every_variable_of_the_file_is_a_setting_or_explained() -> None:
     # The owner's password is part of the address that migrate gets; the other names an interface.
     known |= {"EBBTIDE_MIGRATE_OWNER_PASSWORD", "PUBLISH_ON"}
     assert variables(FILE.read_text()) <= known
+
+
+def test_the_example_environment_shows_every_variable_of_the_file() -> None:
+    example = (ROOT / ".env.example").read_text()
+
+    shown = set(re.findall(r"^(?:# )?([A-Z][A-Z_]+)=", example, re.MULTILINE))
+    assert variables(FILE.read_text()) <= shown

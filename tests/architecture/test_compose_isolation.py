@@ -21,6 +21,7 @@ PROGRAMS = {
     "shared.kafka.provision": "migrate",
     "shared.database.migrations.env": "migrate",
     "shared.database.migrations.versions.v0001_pre_first_tables": "migrate",
+    "deploy.demo.__main__": "demo",
 }
 
 # Runs a module's main with --help where only the allowed top-level packages can be imported.
@@ -177,6 +178,18 @@ def test_the_set_up_starts_with_shared_and_its_own_packages_alone(
     answer = run_help(module, group="migrate", cwd=made)
 
     assert answer.returncode == 0, answer.stderr
+
+
+def test_the_demo_starts_without_the_local_run_and_with_its_own_packages_alone(
+    tmp_path: Path,
+) -> None:
+    made = image(tmp_path, "shared", "deploy/demo")
+    shutil.copy(ROOT / "deploy/__init__.py", made / "deploy/__init__.py")
+
+    answer = run_help("deploy.demo", group="demo", cwd=made)
+
+    assert answer.returncode == 0, answer.stderr
+    assert "--users" in answer.stdout
 
 
 def test_a_package_outside_the_lock_is_missed(tmp_path: Path) -> None:

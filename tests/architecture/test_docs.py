@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo.site import NoSystem, find_site
+from deploy.demo.site import NoSystem, named_site
 from tests.architecture.test_makefile import targets
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def known_variables() -> set[str]:
 def demo_variables() -> set[str]:
     given = "EBBTIDE_DEMO_INGEST_URL"
     with pytest.raises(NoSystem) as refusal:
-        find_site({given: "http://somewhere"})
+        named_site({given: "http://somewhere"})
     return {given, *VARIABLE.findall(str(refusal.value))}
 
 
