@@ -17,14 +17,15 @@ LOCK = f"""
 SELECT {_COLUMNS} FROM users WHERE user_id = ANY ($1::text[]) ORDER BY user_id FOR UPDATE
 """  # noqa: S608  constants only
 
-# In the order of ids, as every lock on users: two lanes then can't wait for each other. The conditions
-# stand there twice: whoever was changed while the lock was waited for is judged anew by the outer ones.
+# Whoever is locked is in another lane's hands, and is left for the next beat: the users of this batch are
+# locked already, and to wait now would be to wait out of order. The conditions stand there twice: who
+# was changed a moment ago is judged anew by the outer ones.
 LOCK_DUE = f"""
 SELECT {_COLUMNS} FROM users
 WHERE user_id = ANY (ARRAY (
     SELECT user_id FROM users WHERE part = $1 AND deadline <= $2 ORDER BY deadline LIMIT $3))
   AND part = $1 AND deadline <= $2
-ORDER BY user_id FOR UPDATE
+ORDER BY user_id FOR UPDATE SKIP LOCKED
 """  # noqa: S608
 
 _ROWS = """

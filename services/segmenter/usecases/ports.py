@@ -66,7 +66,10 @@ class Store(Protocol):
         ...
 
     async def lock_due(self, part: int, *, until: datetime, limit: int) -> list[Profile]:
-        """Return the users of a partition whose deadline is due, the earliest `limit`, locked."""
+        """Return the users of a partition whose deadline is due, the earliest `limit`, locked.
+
+        Whoever another lane has locked is left out, without waiting: they are due next time, too.
+        """
         ...
 
     async def add_users(self, profiles: Sequence[Profile], *, now: datetime) -> set[str]:

@@ -1,6 +1,5 @@
 """What a user's history says: of a first event, of time that passes, and of events that come late."""
 
-import asyncio
 import json
 from datetime import timedelta
 from typing import Any
@@ -9,10 +8,10 @@ from uuid import UUID
 import pytest
 
 from services.segmenter.usecases.sweep_deadlines import SWEEP_LIMIT
+from shared.contracts.events import EventFlag
 from shared.contracts.transitions import Evidence
 from shared.vocabulary import TransitionReason, TransitionStatus
-from tests.integration.lanes.kit import until
-from tests.integration.segmenter.kit import DAY, START, Site, day, event, lanes_waiting
+from tests.integration.segmenter.kit import DAY, START, Site, day, event
 
 pytestmark = pytest.mark.postgres
 
@@ -172,19 +171,32 @@ async def test_a_user_follows_the_partition_that_their_events_came_by_last(site:
     assert (await site.history())[-1] == (day(31), "churned")
 
 
-async def test_a_sweep_leaves_a_user_alone_whom_another_lane_takes_meanwhile(site: Site) -> None:
+async def test_a_sweep_waits_for_nobody_whom_another_lane_has_in_hand(site: Site) -> None:
+    """It holds users of its batch already: two lanes would wait for each other."""
+    await site.fold(event("u", START), event("v", START))
+    folding = site.owner.transaction()
+    await folding.start()
+    await site.owner.execute("SELECT FROM users WHERE user_id = 'u' FOR UPDATE")
+
+    await site.sweep(day(7))
+    meanwhile = await site.owner.fetch("SELECT user_id FROM users WHERE lifecycle = 'silent'")
+    await folding.rollback()
+    await site.sweep(day(7))
+
+    assert meanwhile == [("v",)]
+    assert await site.history("u") == [(START, "new"), (day(7), "silent")]
+
+
+async def test_a_user_whom_another_lane_has_just_taken_is_not_swept(site: Site) -> None:
     """Its own watermark says nothing about what waits in the other partition."""
     await site.fold(event("u", START), part=0)
-    taking = site.owner.transaction()
-    await taking.start()
-    await site.owner.execute("UPDATE users SET part = 1 WHERE user_id = 'u'")
+    await site.fold(event("u", START + DAY), part=1)
+    await site.fold(event("v", START), part=0)
 
-    sweeping = asyncio.create_task(site.sweep(day(7), part=0))
-    await until(lambda: lanes_waiting(site, 1))
-    await taking.commit()
-    await sweeping
+    await site.sweep(day(9), part=0)
 
-    assert await site.history() == [(START, "new")]
+    assert await site.history("u") == [(START, "new")]
+    assert await site.history("v") == [(START, "new"), (day(7), "silent")]
 
 
 async def test_a_sweep_takes_the_earliest_first_and_asks_for_another_turn(site: Site) -> None:
@@ -340,6 +352,18 @@ async def test_an_event_that_is_ahead_of_its_receipt_counts_from_where_it_is(sit
     assert (user["first_seen"], user["last_seen"]) == (START + timedelta(minutes=1), ahead)
     assert await site.history() == [(START + timedelta(minutes=1), "new")]
     assert await retracted(site) == [(ahead, "new")]
+
+
+async def test_what_ingest_did_to_an_events_time_is_kept_with_it(site: Site) -> None:
+    clamped = event("u", START, flags=(EventFlag.CLAMPED_FUTURE, EventFlag.SKEW_CORRECTED))
+
+    await site.fold(clamped)
+
+    assert await site.owner.fetchval("SELECT flags FROM events") == [
+        "clamped_future",
+        "skew_corrected",
+    ]
+    assert await historical(site) == {"new": False}
 
 
 async def test_an_event_older_than_the_live_window_is_history(site: Site) -> None:
