@@ -22,6 +22,7 @@ class GuardLimits:
     header_bytes: int = 32 * 1024
     body_idle_s: float = 10.0  # between two pieces of a body
     body_s: float = 60.0  # for a whole body
+    read_idle_s: float = 30.0  # without reading anything of an answer that waits to be read
     connections_per_address: int = 512
 
 
@@ -46,6 +47,7 @@ class _Guarded(HttpToolsProtocol):
         super().__init__(*words, **named)
         self._deadline: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
+        self._reading: asyncio.TimerHandle | None = None
         self._in_headers = True
         # Bytes that were neither body nor the end of a header: headers, trailers, chunk extensions.
         self._unread = 0
@@ -62,12 +64,21 @@ class _Guarded(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._stop_reading_watch()
         if self._address is not None:
             self._counts[self._address] -= 1
             if not self._counts[self._address]:
                 del self._counts[self._address]
             self._address = None
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reading()
+
+    def resume_writing(self) -> None:
+        self._stop_reading_watch()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -155,6 +166,22 @@ class _Guarded(HttpToolsProtocol):
         if self._idle is not None:
             self._idle.cancel()
         self._idle = self.loop.call_later(self._limits.body_idle_s, self._cut, "body_idle")
+
+    def _watch_reading(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(self._limits.read_idle_s, self._check_reading, unread)
+
+    def _check_reading(self, unread: int) -> None:
+        if self.transport.get_write_buffer_size() < unread:
+            self._watch_reading()
+        else:
+            self._closed("answer_not_read")
+            self.transport.abort()  # also where it is closing: it would wait for its buffer
+
+    def _stop_reading_watch(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
     def _disarm(self) -> None:
         for timer in (self._deadline, self._idle):

@@ -77,6 +77,15 @@ class Served:
     def cut(self, why: str) -> float:
         return self.counted(m.HTTP_GUARD_CLOSED.name, why=why)
 
+    async def until_cut(self, why: str) -> None:
+        """Wait until a connection was cut for this reason."""
+        something_else = asyncio.Event()
+        waiting = asyncio.create_task(something_else.wait())
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.cut(why):
+                await asyncio.wait({waiting}, timeout=0.02)
+        waiting.cancel()
+
     def counted(self, name: str, **labels: str) -> float:
         return self._registry.get_sample_value(name, labels) or 0.0
 

@@ -178,6 +178,30 @@ async def test_an_answer_may_take_longer_than_every_limit_of_its_request() -> No
         assert await ask(peer, POST + b"Content-Length: 2\r\n\r\nab\r\n") == {}
 
 
+async def large(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await reply(send, b"x" * 50_000_000)
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"])
+async def test_an_answer_that_is_not_read_is_cut(more: bytes) -> None:
+    async with served(large, GuardLimits(read_idle_s=SHORT_S)) as server:
+        peer = await server.peer()
+        peer.send(KEEP_ALIVE[:-2] + more + b"\r\n")
+
+        await server.until_cut("answer_not_read")
+
+        assert len(await peer.end()) < 50_000_000
+
+
+async def test_a_large_answer_that_is_read_is_whole() -> None:
+    async with served(large) as server:
+        peer = await server.peer()
+        for _ in range(2):
+            peer.send(KEEP_ALIVE)
+
+            assert len((await peer.answer())[2]) == 50_000_000
+
+
 async def test_an_address_has_so_many_connections_and_no_more() -> None:
     async with served(limits=GuardLimits(connections_per_address=2)) as server:
         first, second = await server.peer(), await server.peer()
