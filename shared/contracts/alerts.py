@@ -13,7 +13,8 @@ ALERT_VERSION = 1
 class AlertMessage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One alert as it now stands. Repeats are possible: drop them by (`alert_id`, `state`)."""
 
-    v: int = ALERT_VERSION
+    # By a factory, because plain defaults are left out: every message says its version.
+    v: int = msgspec.field(default_factory=lambda: ALERT_VERSION)
     alert_id: UUID
     kind: AlertKind
     state: AlertState

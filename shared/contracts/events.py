@@ -30,7 +30,8 @@ class EventEnvelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     Readers ignore fields they do not know.
     """
 
-    v: int = EVENT_VERSION
+    # By a factory, because plain defaults are left out: every message says its version.
+    v: int = msgspec.field(default_factory=lambda: EVENT_VERSION)
     source: str
     event_id: str
     user_id: str

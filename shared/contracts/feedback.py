@@ -14,7 +14,8 @@ class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `rating` is the client's number, on the client's scale, and never the truth about the text.
     """
 
-    v: int = FEEDBACK_VERSION
+    # By a factory, because plain defaults are left out: every message says its version.
+    v: int = msgspec.field(default_factory=lambda: FEEDBACK_VERSION)
     feedback_id: str
     source: str
     user_id: str

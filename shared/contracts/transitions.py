@@ -32,7 +32,8 @@ class TransitionMessage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only
     Repeats are possible: drop them by (`transition_id`, `status`).
     """
 
-    v: int = TRANSITION_VERSION
+    # By a factory, because plain defaults are left out: every message says its version.
+    v: int = msgspec.field(default_factory=lambda: TRANSITION_VERSION)
     transition_id: UUID
     user_id: str
     kind: TransitionKind
