@@ -1,6 +1,6 @@
 """Turn changes of users into transitions: written, retracted, and told to everybody."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -8,7 +8,7 @@ from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.profile import Change
 from services.segmenter.domain.transition import Cause, Setting, Transition, transition
 from services.segmenter.usecases.ports import Retraction, Store
-from shared.vocabulary import TransitionReason
+from shared.vocabulary import Lifecycle, TransitionReason
 
 CONTRADICTED = "a late event contradicts it"
 
@@ -36,6 +36,7 @@ class History:
 
 CauseOf = Callable[[str, datetime], Cause | None]
 Moment = tuple[str, datetime]  # of a user
+Was = tuple[str, Lifecycle]  # a user, and what they had become
 
 
 async def write_history(
@@ -48,9 +49,9 @@ async def write_history(
     retracted: Sequence[Transition] = ()
     if retractions:
         retracted = await store.retract(retractions, now=occasion.now, because=CONTRADICTED)
-    known = _causes_of(retracted)
+    known, moved = _causes_of(retracted), _live_among(retracted)
     written = [
-        _transition(step, _setting(change, occasion), cause_of=cause_of, known=known)
+        _transition(step, _setting(change, step, occasion, moved), cause_of=cause_of, known=known)
         for change in changes
         for step in change.written
     ]
@@ -59,14 +60,18 @@ async def write_history(
     return History(retracted, written)
 
 
-def _setting(change: Change, occasion: Occasion) -> Setting:
+def _setting(change: Change, step: Step, occasion: Occasion, moved: Collection[Was]) -> Setting:
     profile = change.profile
+    live_since = profile.known_at - occasion.live_window
+    # Where a user still is what they were, only since another instant, whoever was warned stays so.
+    if step is change.written[-1] and (profile.user_id, step.after) in moved:
+        live_since = min(live_since, step.at)
     return Setting(
         user_id=profile.user_id,
         policy_version=profile.policy_version,
         revision=profile.revision,
         recorded_at=occasion.now,
-        live_since=profile.known_at - occasion.live_window,
+        live_since=live_since,
     )
 
 
@@ -85,6 +90,10 @@ def _transition(
         if cause is not None and step.at < setting.live_since:
             cause = replace(cause, historical=True)
     return transition(step, setting, cause)
+
+
+def _live_among(retracted: Sequence[Transition]) -> set[Was]:
+    return {(each.user_id, each.after) for each in retracted if not each.historical}
 
 
 def _causes_of(retracted: Sequence[Transition]) -> dict[Moment, Cause]:

@@ -425,6 +425,36 @@ async def test_a_correction_of_what_is_long_past_warns_nobody(site: Site) -> Non
     assert [(m.after, m.historical) for m in written if m.at == day(59)] == [("churned", False)]
 
 
+async def test_a_live_churn_that_a_late_event_moves_is_live_where_it_comes_to_lie(
+    site: Site,
+) -> None:
+    await site.fold(event("u", day(0)))
+    await site.sweep(day(30))
+
+    await site.fold(event("u", day(5), received_at=day(60)), watermark=day(60))
+
+    stands = await historical(site)
+    assert stands == {"new": False, "active": True, "silent": True, "churned": False}
+
+
+async def test_a_churn_before_a_return_stays_history_though_a_live_one_is_moved(
+    site: Site,
+) -> None:
+    await site.fold(event("u", day(100)))
+    await site.sweep(day(130))
+
+    late = [event("u", day(at), received_at=day(160)) for at in (0, 105)]
+    await site.fold(*late, watermark=day(160))
+
+    rows = await site.transitions()
+    churns = {
+        row["at"]: row["historical"]
+        for row in rows
+        if row["after"] == "churned" and row["retracted_at"] is None
+    }
+    assert churns == {day(30): True, day(135): False}
+
+
 async def test_a_new_policy_moves_a_deadline_and_stops_no_lane(site: Site) -> None:
     """The deadline was made under the old one, and is none under the new."""
     await site.fold(event("u", START))
