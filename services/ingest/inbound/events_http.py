@@ -131,8 +131,9 @@ class EventsHttp:
                 return
         else:
             self._metrics.count(m.INGEST_REFUSED, refused.code)
-        body = sdk_error(refused.code, refused.message)
-        await _send(send, refused.status, body, [(b"connection", b"close")])
+        # The connection stays open while the rest of the body comes: closing it would reset it
+        # under a client that still sends, and that one would never see the answer.
+        await _send(send, refused.status, sdk_error(refused.code, refused.message))
 
     def _receipt(self) -> Receipt:
         return Receipt(product=self._clock.now(), machine=self._machine.now())
