@@ -44,7 +44,7 @@ class EventLane:
         days: set[date] = set()
         months = set(self._wanted)
         if batch.records:
-            decoded = decode(batch.records, now=batch.now)
+            decoded = decode(batch.records)
             self._decoded[batch.part] = batch.records, decoded
             events = [each.event for each in decoded.events]
             days = {event.received_at.date() for event in events}
@@ -79,7 +79,7 @@ class EventLane:
 
     def _of(self, batch: Batch) -> Decoded:
         records, decoded = self._decoded.pop(batch.part, ((), Decoded((), ())))
-        return decoded if records is batch.records else decode(batch.records, now=batch.now)
+        return decoded if records is batch.records else decode(batch.records)
 
     def _tell(self, batch: Batch, decoded: Decoded, folded: Folded, swept: History) -> None:
         for outcome, number in (
