@@ -12,7 +12,7 @@ from deploy.demo.product import Product, Scenario, run_prefix
 from deploy.demo.sender import NotNow, Refused, Sender
 from deploy.demo.site import NoSystem, Site, named_site
 from deploy.demo.tiers import NotUpToDate, TierReader
-from shared.clock import clock_from
+from shared.clock import SystemClock, clock_from
 
 KEPT_RUNNING = "Ebbtide keeps running: `make status`, `make stop`."
 
@@ -27,7 +27,8 @@ def main(words: Sequence[str] | None = None) -> int:
         else:
             _play(asked, console)
     except KeyboardInterrupt:
-        console.print(f"\nStopped. {KEPT_RUNNING}")
+        # A replay has stopped its own system on the way here.
+        console.print("\nStopped." if asked.data else f"\nStopped. {KEPT_RUNNING}")
     except (NoData, NoSystem, Refused, NotNow, NotUpToDate, httpx.HTTPError) as error:
         sys.stderr.write(f"demo: {error}\n")
         return 1
@@ -59,7 +60,8 @@ def _play(asked: argparse.Namespace, console: Console) -> None:
         events_per_s=asked.rate,
         seconds=0 if asked.no_live else asked.seconds,
         seed=asked.seed,
-        prefix=run_prefix(clock.now()),
+        # By the machine's clock: product time may stand still, or be set back for a fresh start.
+        prefix=run_prefix(SystemClock().now()),
     )
     console.print(
         f"A product with {scenario.people:,} people sends {scenario.months} months of history "
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=__doc__)
     parser.add_argument("--users", type=_positive, default=3_000, help="people (3000)")
     parser.add_argument("--months", type=_positive, default=6, help="months of history (6)")
-    parser.add_argument("--rate", type=float, default=20.0, help="live events per second (20)")
+    parser.add_argument("--rate", type=_rate, default=20.0, help="live events per second (20)")
     parser.add_argument("--seconds", type=float, help="length of the live traffic (until Ctrl-C)")
     parser.add_argument("--seed", type=int, default=7, help="same seed, same people (7)")
     parser.add_argument("--no-live", action="store_true", help="history only")
@@ -94,4 +96,11 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _rate(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("must be above 0")
     return number

@@ -18,10 +18,7 @@ _QUIET = ("silent", "churned")
 
 @dataclass(slots=True)
 class Crowd:
-    """The people of a history, as they go on; `people` grows with every newcomer.
-
-    `run` is part of the events' ids: live events of two runs are never taken for each other.
-    """
+    """The people of a history, as they go on; `people` grows with every newcomer."""
 
     cast: Cast
     people: int

@@ -24,9 +24,15 @@ class NotNow(Exception):
 class Sender:
     """One connection to ingest, with the write key of the simulated product."""
 
-    def __init__(self, url: str, write_key: str) -> None:
+    def __init__(
+        self, url: str, write_key: str, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self._client = httpx.Client(
-            base_url=url, auth=(write_key, ""), timeout=30.0, trust_env=False
+            base_url=url,
+            auth=(write_key, ""),
+            timeout=30.0,
+            trust_env=False,
+            transport=transport,
         )
 
     def __enter__(self) -> Self:
