@@ -49,7 +49,7 @@ class DeadLetters(Answer):
 
 
 class Asked(BaseModel, extra="forbid"):
-    """The parameters of the list. Pages are smaller here: a letter may hold a mebibyte."""
+    """The parameters of the list. A page may end before its limit: it holds at most 8 MiB of letters."""
 
     code: Text | None = None
     origin: Text | None = None
@@ -73,11 +73,13 @@ def dead_letters_router(
         )
         behind = place_behind(_LISTING, asked.cursor)
         async with snapshots.open() as snapshot:
-            rows = await snapshot.dead_letters(wanted, behind=behind, limit=asked.limit)
+            rows, cut = await snapshot.dead_letters(wanted, behind=behind, limit=asked.limit)
             age = await ages.of(snapshot)
         return DeadLetters(
             dead_letters=[_letter(row) for row in rows],
-            next_cursor=next_cursor(_LISTING, rows, asked.limit, "refused_at", "dead_letter_id"),
+            next_cursor=next_cursor(
+                _LISTING, rows, len(rows) if cut else asked.limit, "refused_at", "dead_letter_id"
+            ),
             **age,
         )
 

@@ -132,7 +132,7 @@ class PostgresSnapshot:
 
     async def dead_letters(
         self, wanted: DeadLetterFilter, *, behind: At | None, limit: int
-    ) -> Sequence[DeadLetterView]:
+    ) -> tuple[Sequence[DeadLetterView], bool]:
         return await dead_letter_reader.dead_letters(
             self._connection, wanted, behind=behind, limit=limit
         )

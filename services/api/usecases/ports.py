@@ -83,7 +83,9 @@ class Snapshot(Protocol):
 
     async def dead_letters(
         self, wanted: DeadLetterFilter, *, behind: At | None, limit: int
-    ) -> Sequence[DeadLetterView]: ...
+    ) -> tuple[Sequence[DeadLetterView], bool]:
+        """Return a page, and whether it ends before the limit because its letters are large."""
+        ...
 
 
 class Snapshots(Protocol):

@@ -111,6 +111,19 @@ async def test_pages_over_equal_instants_neither_skip_nor_repeat(
     assert shown == sorted(given, key=lambda each: each.encode(), reverse=True)
 
 
+async def test_a_page_of_large_letters_ends_early_and_the_next_goes_on(
+    api: Site, rows: Rows
+) -> None:
+    for number in range(20):
+        await rows.dead_letter(f"{number:02}", value=b"x" * 1_048_576)
+
+    pages = await api.pages(PATH, "dead_letters", limit=100)
+
+    assert [len(page) for page in pages] == [8, 8, 4]
+    shown = [letter["dead_letter_id"] for page in pages for letter in page]
+    assert shown == [f"{number:02}" for number in reversed(range(20))]
+
+
 @pytest.mark.parametrize("key", ["\ud800", "a\x00b"])
 async def test_a_cursor_that_no_row_can_have_is_refused(api: Site, key: str) -> None:
     text = f'["dead-letters","{NOON.isoformat()}",{json.dumps(key)}]'
