@@ -48,12 +48,15 @@ class Stack:
         partitions: int = 12,
         settings: Mapping[str, str] | None = None,
         postgres_settings: Mapping[str, str] = THROW_AWAY,
+        begins: datetime | None = None,
     ) -> None:
         """Prepare; nothing runs before `start`.
 
         `postgres` is a server's superuser address, in which a database is made; without it a
         server of the stack's own is started. `tree` is the code that the services run.
-        `settings` are further EBBTIDE_ variables of all services that know them.
+        `settings` are further EBBTIDE_ variables of all services that know them. `begins` is when
+        product time begins, standing still: without it, it is the machine's. It must not be set
+        back later: watermarks do not go back, and what is behind them counts as known.
         """
         self.directory = directory
         self.tree = tree
@@ -66,6 +69,7 @@ class Stack:
         self.clock = DrivenClock(self.clock_file)
         self.broker = LocalBroker(directory / "kafka", port=ports.any_free())
         self.postgres: LocalPostgres | None = None
+        self._begins = begins
         self._server = postgres
         self._settings = {"EBBTIDE_LOG_LEVEL": "INFO", **(settings or {})}
         if ledger:
@@ -97,6 +101,8 @@ class Stack:
         """Start everything and wait until every service is ready."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+            if self._begins is not None:
+                self.drive(self._begins)
             if self.postgres is not None:
                 self.postgres.start()
                 self._server = self.postgres.dsn()

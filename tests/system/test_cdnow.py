@@ -2,12 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from deploy.demo.cdnow import Purchase, purchases
 from deploy.demo.replay import replay, user_id
@@ -20,6 +18,7 @@ from tests.system.stack import Stack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
+START = BEGINNING
 MONTHS = 18  # January 1997 to June 1998
 
 
@@ -37,21 +36,10 @@ async def read_all(stack: Stack) -> dict[str, str]:
         return await reader.lifecycles()
 
 
-@pytest_asyncio.fixture
-async def stack_of_1997(tmp_path: Path, postgres_url: str) -> AsyncIterator[Stack]:
-    """A system that has never known another time: a watermark does not go back."""
-    directory = tmp_path / "stack"
-    directory.mkdir()
-    stack = Stack(directory, postgres=postgres_url)
-    stack.drive(BEGINNING)
-    async with stack:
-        yield stack
-
-
 async def test_every_customer_of_a_real_shop_is_where_the_oracle_says_at_each_months_end(
-    stack_of_1997: Stack,
+    stack: Stack,
 ) -> None:
-    stack, orders = stack_of_1997, purchases(sample=True)
+    orders = purchases(sample=True)
     site = Site(stack.ingest_url, stack.api_url, stack.write_key, stack.api_key, stack.clock_file)
     loop = asyncio.get_running_loop()
     seen: list[tuple[datetime, dict[str, str], dict[str, int]]] = []

@@ -98,7 +98,9 @@ async def watched(directory: Path, postgres: str) -> AsyncIterator[Watched]:
             "EBBTIDE_ALERTS_WEBHOOK_SECRET": SECRET,
             "EBBTIDE_ALERTS_WEBHOOK_ALLOW_LOCAL": "true",
         }
-        async with Stack(directory / "stack", postgres=postgres, settings=settings) as stack:
+        async with Stack(
+            directory / "stack", postgres=postgres, settings=settings, begins=START
+        ) as stack:
             yield Watched(stack, target)
 
 
@@ -127,7 +129,6 @@ def delivery(got: Received) -> str:
 
 
 async def test_a_churn_reaches_the_webhook_and_so_does_the_return(system: Watched) -> None:
-    system.stack.drive(START)
     await system.acts("ada")
     await system.goes_on_to(START)
     assert (await system.user("ada"))["lifecycle"] == "new"
@@ -167,7 +168,6 @@ async def test_a_late_event_that_contradicts_the_churn_takes_the_alert_back(
     system: Watched,
 ) -> None:
     used = START + timedelta(days=10)
-    system.stack.drive(START)
     await system.acts("ada")
     await system.goes_on_to(CHURNED)
     [fired] = await system.alerts()
