@@ -97,6 +97,31 @@ async def test_two_lanes_that_meet_the_same_event_of_a_known_user_fold_it_once(s
     assert (user["event_count"], user["last_seen"]) == (2, day(1))
 
 
+@pytest.mark.parametrize("attempt", range(3))
+async def test_two_lanes_that_meet_one_id_under_two_users_at_once_fold_it_once(
+    site: Site, attempt: int
+) -> None:
+    one, other = await site.desk(0), await site.desk(1)
+    await _make_room(site)
+    await site.fold(event("u", START), event("v", START))
+
+    async with site.owner.transaction():
+        await site.owner.execute("SELECT FROM users FOR UPDATE")
+        folds = [
+            asyncio.create_task(
+                desk.fold([encode(event(user, day(1), event_id="x"))], now=day(1), watermark=None)
+            )
+            for desk, user in ((one, "u"), (other, "v"))
+        ]
+        await until(lambda: lanes_waiting(site, 2))
+    await asyncio.gather(*folds)
+
+    rows = await site.owner.fetch("SELECT event_count FROM users WHERE user_id IN ('u', 'v')")
+    assert sorted(row["event_count"] for row in rows) == [1, 2], attempt
+    assert await site.owner.fetchval("SELECT count(*) FROM events WHERE event_id = 'x'") == 1
+    assert await site.letters() == {}
+
+
 async def test_lanes_that_share_many_users_all_get_through(site: Site) -> None:
     parts, users = range(4), [f"user-{number}" for number in range(30)]
     desks = [await site.desk(part) for part in parts]
