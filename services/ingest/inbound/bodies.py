@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from services.ingest.inbound.body import BodyRefused
-from services.ingest.inbound.lenient import explain, read_leniently, rewritten
+from services.ingest.inbound.lenient import explain
+from services.ingest.inbound.splitting import Split, split
 from services.ingest.usecases.accept_events import Offer
 
 MOST_EVENTS = 2_500
@@ -94,9 +95,9 @@ def read_native(body: bytes) -> Contents:
         raws = _decode(_raw_list, body, parts=_LIST)
         _check_count(len(raws), body)
         return Contents([_native(_offer(bytes(raw))) for raw in raws])
-    offer = _whole(body)
-    if not isinstance(offer.fields, dict) or "events" not in offer.fields:
-        return Contents([_native(offer)])
+    offer = _offer(body)
+    if not _holds_events(offer, body):
+        return Contents([_native(_whole(body))])
     batch = _decode(_native_batch, body, parts=_EVENTS)
     _check_count(len(batch.events), body)
     return Contents(
@@ -104,6 +105,12 @@ def read_native(body: bytes) -> Contents:
         sent_at=batch.sent_at,
         historical=batch.historical is True,
     )
+
+
+def _holds_events(offer: Offer, body: bytes) -> bool:
+    if offer.fields is None and offer.undecodable is not None:
+        return split(body, parts=_EVENTS) is not None
+    return isinstance(offer.fields, dict) and "events" in offer.fields
 
 
 def _whole(body: bytes) -> Offer:
@@ -162,21 +169,21 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes, *, parts: str | Non
     except msgspec.ValidationError as error:
         raise BodyRefused(400, "invalid_body", str(error), seen=body) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        lenient = rewritten(read_leniently(body), parts=parts)
-        if lenient is None:
+        found = split(body, parts=parts)
+        shell = None if found is None else _shell(decoder, found)
+        if shell is None:
             _, refusal = explain(body, error)
             raise BodyRefused(400, refusal.code, refusal.reason, seen=body) from None
-        return _shell(decoder, lenient)
+        return shell
 
 
-def _shell(decoder: msgspec.json.Decoder[Any], lenient: tuple[bytes, list[bytes]]) -> Any:
-    """Decode what surrounds the events, then put them back."""
-    around, raws = lenient
+def _shell(decoder: msgspec.json.Decoder[Any], found: Split) -> Any:
+    """Decode what surrounds the events, and put them back; None where that is no JSON either."""
     try:
-        shell = decoder.decode(around)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BodyRefused(400, "invalid_body", str(error), seen=around) from None
-    events = [msgspec.Raw(raw) for raw in raws]
+        shell = decoder.decode(found.around)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    events = [msgspec.Raw(raw) for raw in found.events]
     if isinstance(shell, list):
         return events
     setattr(shell, "batch" if isinstance(shell, _Batch) else "events", events)

@@ -1,4 +1,4 @@
-"""A second reading of what strict JSON refuses: to name the fault, and to spare its neighbours.
+"""A second reading of what strict JSON refuses, to name the fault.
 
 Slow, and only ever used on bodies that are refused otherwise.
 """
@@ -30,15 +30,3 @@ def explain(raw: bytes, error: Exception) -> tuple[Any, Refusal]:
     except RecursionError:
         return None, Refusal("too_deep", None, "is nested too deep")
     return None, Refusal("invalid_json", None, f"is no JSON: {error}")
-
-
-def rewritten(body: Any, *, parts: str | None) -> tuple[bytes, list[bytes]] | None:
-    """Return the body without its events, and each event written again, or None where it has none.
-
-    The events' bytes are then ours, not the client's: the same values without the spaces between.
-    """
-    events = body if parts is None else body.get(parts) if isinstance(body, dict) else None
-    if not isinstance(events, list):
-        return None
-    around = [] if parts is None else {**body, parts: []}
-    return json.dumps(around).encode(), [json.dumps(each).encode() for each in events]

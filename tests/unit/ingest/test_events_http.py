@@ -95,6 +95,8 @@ async def test_one_bad_event_does_not_refuse_its_neighbours(ingest: Site) -> Non
             "nul_character",
             "properties.a",
         ),
+        ('{"userId":"b","properties":' + "[" * 100_000 + "]" * 100_000 + "}", "too_deep", None),
+        ('{"type":"track","userId":"b","event":"x"; }', "invalid_json", None),
     ],
 )
 async def test_values_that_json_or_the_database_can_not_hold_are_named(
@@ -109,11 +111,27 @@ async def test_values_that_json_or_the_database_can_not_hold_are_named(
     )
 
     assert single.status_code == 400
-    assert (single.json()["code"], single.json()["field"]) == (code, field)
-    for answer in (batch, native):
+    assert (single.json()["code"], single.json().get("field")) == (code, field)
+    body = f'{{"events":[{text},{json.dumps(track(messageId="m3"))}]}}'
+    named = await ingest.post("/v1/events", body.encode())
+    for answer in (batch, native, named):
         assert answer.status_code == 200
         assert answer.json()["accepted"] == 1
         assert [(e["code"], e["field"]) for e in answer.json()["errors"]] == [(code, field)]
+
+
+async def test_an_event_that_is_no_text_is_kept_as_it_came_and_its_neighbours_are_taken(
+    ingest: Site,
+) -> None:
+    broken = b'{"type":"track", "userId":"b", "event":"\xff"}'
+    good = json.dumps(track()).encode()
+
+    answer = await ingest.post("/v1/batch", b'{"batch":[' + good + b", " + broken + b"]}")
+
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+    assert [error["index"] for error in answer.json()["errors"]] == [1]
+    assert letter(ingest.dead_letters()[0]).value == broken
+    assert bytes(ingest.events()[0].payload) == good
 
 
 async def test_a_refused_single_event_answers_400_in_every_sdks_words(ingest: Site) -> None:
@@ -134,7 +152,7 @@ async def test_a_refused_single_event_answers_400_in_every_sdks_words(ingest: Si
         (b'{"batch": 3}', 400, "invalid_body"),
         (b"[]", 400, "invalid_body"),
         (b"\xff\xfe", 400, "invalid_json"),
-        (b'{"batch":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}", 400, "too_deep"),
+        (b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b',"batch":[]}', 400, "too_deep"),
         (b'{"batch":[' + b"1," * 2_500 + b"1]}", 413, "too_many_events"),
         (b"\x1f\x8b\x08not gzip at all", 400, "invalid_gzip"),
         (gzip.compress(b"{}")[:-9], 400, "invalid_gzip"),
