@@ -104,12 +104,13 @@ BAD = [
     BadEvent(
         with_properties(a=json.loads(nested(20))), "too_deep", None, name="20 levels of nesting"
     ),
+    BadEvent(nested(100_000), "too_deep", None, name="100,000 levels of nesting"),
     BadEvent(b'{"userId":"\xff\xfe"}', "invalid_json", None, name="no UTF-8"),
 ]
 
-DEEP = b'{"batch":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}"
+DEEP = b'{"batch":[],"context":' + nested(100_000) + b"}"
 BODIES = [
-    BadBody("/v1/batch", DEEP, 400, "too_deep", DEEP, name="100,000 levels of nesting"),
+    BadBody("/v1/batch", DEEP, 400, "too_deep", DEEP, name="100,000 levels around the events"),
     BadBody("/v1/batch", b'{"batch":[', 400, "invalid_json", b'{"batch":[', name="half a body"),
     BadBody("/v1/batch", b'{"batch":3}', 400, "invalid_body", b'{"batch":3}', name="no list"),
     BadBody(
