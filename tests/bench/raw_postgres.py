@@ -20,6 +20,7 @@ IN_A_BATCH = 4_000
 CONNECTIONS = 4
 _TABLES = """
     CREATE TABLE bench_events (LIKE events INCLUDING DEFAULTS INCLUDING INDEXES);
+    CREATE UNIQUE INDEX ON bench_events (source, event_id);
     CREATE TABLE bench_users (LIKE users INCLUDING DEFAULTS INCLUDING INDEXES);
 """
 _DROP = "DROP TABLE bench_events, bench_users"
