@@ -13,6 +13,8 @@ from services.ingest.inbound.splitting import Split, split
 from services.ingest.usecases.accept_events import Offer
 
 MOST_EVENTS = 2_500
+# What a batch's context may come to once each event has it: as much as an inflated body.
+LARGEST_SHARED = 5 * 1024 * 1024
 
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 _anything = msgspec.json.Decoder()
@@ -80,6 +82,7 @@ def read_batch(body: bytes) -> Contents:
     batch = _decode(_batch, body, parts=_BATCH)
     _check_count(len(batch.batch), body)
     shared = batch.context if isinstance(batch.context, dict) else None
+    _check_shared(shared, len(batch.batch), body)
     return Contents(
         [_with_context(_offer(bytes(raw)), shared) for raw in batch.batch],
         key=_text(batch.writeKey),
@@ -131,7 +134,7 @@ def _offer(raw: bytes) -> Offer:
 
 def _with_context(offer: Offer, shared: dict[str, Any] | None) -> Offer:
     """Merge the batch's context into the event's; the event's own wins."""
-    if not shared or not isinstance(offer.fields, dict):
+    if not shared or offer.undecodable is not None or not isinstance(offer.fields, dict):
         return offer
     own = offer.fields.get("context")
     if own is not None and not isinstance(own, dict):
@@ -196,6 +199,16 @@ def _check_count(count: int, body: bytes) -> None:
             413,
             "too_many_events",
             f"{count} events; a request has at most {MOST_EVENTS}",
+            seen=body,
+        )
+
+
+def _check_shared(shared: dict[str, Any] | None, count: int, body: bytes) -> None:
+    if shared and len(msgspec.json.encode(shared)) * count > LARGEST_SHARED:
+        raise BodyRefused(
+            413,
+            "context_too_large",
+            f"the context, repeated in {count} events, has more than {LARGEST_SHARED} bytes",
             seen=body,
         )
 

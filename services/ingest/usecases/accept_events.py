@@ -119,4 +119,7 @@ def _answer(
 
 def _message_id(offer: Offer) -> str | None:
     given = offer.fields.get("messageId") if isinstance(offer.fields, dict) else None
-    return given[:200] if isinstance(given, str) else None
+    if not isinstance(given, str):
+        return None
+    # An answer is JSON, which half of a surrogate pair can't stand in.
+    return given[:200].encode("utf-8", "replace").decode()

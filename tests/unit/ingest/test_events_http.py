@@ -134,6 +134,43 @@ async def test_an_event_that_is_no_text_is_kept_as_it_came_and_its_neighbours_ar
     assert bytes(ingest.events()[0].payload) == good
 
 
+@pytest.mark.parametrize("value", ["NaN", '"\\ud800"'])
+async def test_what_is_refused_alone_is_refused_beside_a_context_too(
+    ingest: Site, value: str
+) -> None:
+    broken = f'{{"type":"track","event":"x","userId":"u","properties":{{"p":{value}}}}}'
+    body = f'{{"context":{{"a":1}},"batch":[{broken},{json.dumps(track())}]}}'
+
+    answer = await ingest.post("/v1/batch", body.encode())
+
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+    [error] = answer.json()["errors"]
+    assert (error["index"], error["field"]) == (0, "properties.p")
+    assert letter(ingest.dead_letters()[0]).value == broken.encode()
+
+
+async def test_a_context_may_not_grow_beyond_a_body_by_being_repeated(ingest: Site) -> None:
+    batch = [track(messageId=str(number)) for number in range(2_500)]
+
+    taken = await ingest.post("/v1/batch", {"batch": batch, "context": {"a": "x" * 2_000}})
+    refused = await ingest.post("/v1/batch", {"batch": batch, "context": {"a": "x" * 3_000}})
+
+    assert (taken.status_code, taken.json()["accepted"]) == (200, 2_500)
+    assert (refused.status_code, refused.json()["code"]) == (413, "context_too_large")
+
+
+async def test_an_id_that_no_answer_can_hold_is_told_as_far_as_it_can_be(ingest: Site) -> None:
+    broken = '{"type":"track","event":"x","userId":"u","messageId":"a\\ud800b"}'
+
+    answer = await ingest.post(
+        "/v1/batch", f'{{"batch":[{broken},{json.dumps(track())}]}}'.encode()
+    )
+
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+    [error] = answer.json()["errors"]
+    assert (error["messageId"], error["field"]) == ("a?b", "messageId")
+
+
 async def test_a_refused_single_event_answers_400_in_every_sdks_words(ingest: Site) -> None:
     answer = await ingest.post("/v1/track", {"userId": "ada"})
 

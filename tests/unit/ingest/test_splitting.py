@@ -61,6 +61,21 @@ def test_a_body_of_nothing_but_brackets_is_left_alone() -> None:
     assert split(b"[" + b"[]," * MOST_TOKENS + b"[]]", parts=None) is None
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b'"' * 400_001,
+        b"[" + b'"\\' * 400_000,
+        b'["' + b"\\" * 400_001,
+        b'["' + b"x" * 400_000,
+    ],
+    ids=["quotes", "escaped quotes", "backslashes", "a long text"],
+)
+def test_a_text_that_does_not_end_is_read_once(body: bytes) -> None:
+    # Read again from each quote, a body of 400 kB would take minutes: the test's own time limit tells.
+    assert split(body, parts=None) is None
+
+
 @given(st.binary(max_size=60))
 def test_no_bytes_make_it_fail(body: bytes) -> None:
     for parts in (None, "batch"):
