@@ -86,12 +86,18 @@ class DeliveryLoop:
             busy = await self._deliver()
             await self._count_pending()
         except RetryableError as error:
-            self._failures += 1
             _logger.warning("delivery_store_unavailable", error=str(error))
-            grown = self._pace.first_back_off_s * 2.0 ** min(self._failures, 20)
-            return min(grown, self._pace.longest_back_off_s) * (0.5 + self._draw() / 2)
+            return self._back_off_s()
+        except Exception:  # the delivery loop: what one notice leads to must not keep the others
+            _logger.exception("delivery_failed")
+            return self._back_off_s()
         self._failures = 0
         return 0.0 if busy else self._pace.look_s * (0.8 + 0.4 * self._draw())
+
+    def _back_off_s(self) -> float:
+        self._failures += 1
+        grown = self._pace.first_back_off_s * 2.0 ** min(self._failures, 20)
+        return min(grown, self._pace.longest_back_off_s) * (0.5 + self._draw() / 2)
 
     async def _deliver(self) -> bool:
         """Return whether something was attempted, so that there may be more."""

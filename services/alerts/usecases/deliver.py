@@ -65,16 +65,19 @@ async def _attempt(
     policy: RetryPolicy,
     draw: float,
 ) -> Attempted:
-    answer = (
-        NEVER_TOLD
-        if claimed.abandoned
-        else await channel.send(claimed.body, delivery_id=claimed.delivery_id)
-    )
+    answer = NEVER_TOLD if claimed.abandoned else await _send(channel, claimed)
     follows = after_attempt(
         answer, attempt=claimed.attempt, age_s=claimed.age_s, draw=draw, policy=policy
     )
     await _record(store, claimed, answer=answer, follows=follows)
     return Attempted(answer, follows)
+
+
+async def _send(channel: Channel, claimed: Claimed) -> Answer:
+    try:
+        return await channel.send(claimed.body, delivery_id=claimed.delivery_id)
+    except Exception as error:  # noqa: BLE001  a loop's attempt: one notice must not end the others
+        return Answer(Result.UNKNOWN, f"not foreseen: {type(error).__name__}")
 
 
 async def _record(

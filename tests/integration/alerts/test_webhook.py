@@ -118,6 +118,7 @@ async def test_the_status_decides(target: Receiver, status: str, result: Result)
         (["Retry-After: -5"], None),
         (["Retry-After: soon"], None),
         (["Retry-After: ²"], None),
+        (["Retry-After: Wed, 21 Oct 99999999999 07:28:00 GMT"], None),
         (
             [
                 "Date: Tue, 24 Nov 2026 12:00:00 GMT",

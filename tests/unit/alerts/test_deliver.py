@@ -125,6 +125,32 @@ async def test_a_resolution_is_not_told_when_the_firing_was_given_up() -> None:
     assert database.rows[1].last_result == "nobody was told of the alert"
 
 
+class BrokenOnceChannel(ScriptedChannel):
+    """Raises, against its contract, at the first send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = True
+
+    async def send(self, body: bytes, *, delivery_id: UUID) -> Answer:
+        if self.broken:
+            self.broken = False
+            raise OverflowError("the target's own text")
+        return await super().send(body, delivery_id=delivery_id)
+
+
+async def test_a_send_that_fails_as_nobody_foresaw_is_tried_again_and_the_others_are_sent() -> None:
+    database, channel = await alerted(users=2), BrokenOnceChannel()
+
+    attempts = await deliver(database, channel)
+    assert attempts[0].answer == Answer(Result.UNKNOWN, "not foreseen: OverflowError")
+    assert [row.state for row in database.rows] == ["pending", "delivered"]
+    database.clock_s += 5
+    await deliver(database, channel)
+
+    assert [row.state for row in database.rows] == ["delivered", "delivered"]
+
+
 class ForgetfulStore(FakeNotifications):
     """Loses the database while recording the first attempt."""
 

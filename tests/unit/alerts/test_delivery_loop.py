@@ -10,7 +10,7 @@ from services.alerts.domain.delivery import Answer, Result
 from services.alerts.inbound.delivery_loop import DeliveryLoop, Pace
 from services.alerts.usecases.ports import Claimed
 from services.alerts.usecases.warn_of_churn import warn_of_churn
-from shared.errors import StoreUnavailable
+from shared.errors import RejectedByStore, StoreUnavailable
 from shared.observability.metrics import Metrics
 from tests.unit.alerts.builders import NOW, churned, day
 from tests.unit.alerts.fakes import (
@@ -39,14 +39,21 @@ class TellingChannel(ScriptedChannel):
 class FlakyStore(FakeNotifications):
     """Is away for the first few claims."""
 
-    def __init__(self, database: FakeDatabase, *, away_for: int) -> None:
+    def __init__(
+        self,
+        database: FakeDatabase,
+        *,
+        away_for: int,
+        saying: Exception,
+    ) -> None:
         super().__init__(database)
         self.away_for = away_for
+        self._saying = saying
 
     async def claim(self, channel: str, *, limit: int, lease_s: float) -> list[Claimed]:
         if self.away_for:
             self.away_for -= 1
-            raise StoreUnavailable("away")
+            raise self._saying
         return await super().claim(channel, limit=limit, lease_s=lease_s)
 
 
@@ -108,12 +115,13 @@ async def test_a_new_alert_is_sent_at_once_when_the_loop_is_woken(
     await asyncio.wait_for(channel.called.wait(), WITHIN_S)
 
 
-async def test_the_loop_outlives_an_absence_of_its_store(
-    loops: Callable[..., DeliveryLoop], metrics: Metrics
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), RejectedByStore("no"), KeyError("a")])
+async def test_the_loop_outlives_every_failure_of_its_store(
+    loops: Callable[..., DeliveryLoop], metrics: Metrics, error: Exception
 ) -> None:
     database, channel = FakeDatabase(), TellingChannel()
     await alert(database)
-    loop = loops(channel, FlakyStore(database, away_for=3), metrics)
+    loop = loops(channel, FlakyStore(database, away_for=3, saying=error), metrics)
 
     await loop.start()
 

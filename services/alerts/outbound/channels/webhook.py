@@ -183,7 +183,7 @@ def _retry_after_s(response: httpx.Response) -> float | None:
         until = parsedate_to_datetime(wanted)
         answered = parsedate_to_datetime(response.headers.get("Date", ""))
         return max(0.0, (until - answered).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # the last for a year of many digits
         return None
 
 
