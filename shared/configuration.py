@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from shared.errors import InvalidConfiguration
 
@@ -62,8 +63,18 @@ class PostgresSettings(BaseModel):
 
     postgres_dsn: SecretStr = Field(description="postgresql://role:password@host:port/database")
 
+    @field_validator("postgres_dsn")
+    @classmethod
+    def _well_formed_dsn(cls, dsn: SecretStr) -> SecretStr:
+        check_dsn(dsn.get_secret_value())
+        return dsn
+
 
 SHORTEST_KEY = 16
+_DSN_MISTAKE = (
+    "is not postgresql://role:password@host:port/database with a port from 1 to 65535; in role and"
+    " password write every character but letters, digits and -._~ as %XX"
+)
 
 S = TypeVar("S", bound=CommonSettings)
 
@@ -146,6 +157,24 @@ def _explain(error: ValidationError, *, service: str) -> str:
         missing = problem["type"] == "missing"
         lines.append(f"{name} is missing" if missing else f"{name}: {problem['msg']}")
     return "; ".join(lines)
+
+
+def check_dsn(text: str) -> None:
+    """Raise ValueError, quoting none of it, where the text is not one address of a Postgres.
+
+    An unescaped `/`, `?`, `#` or `@` moves part of a password to where the driver looks for a host,
+    a port or an option, and its errors quote what they find there.
+    """
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+        if parts.query:
+            parse_qsl(parts.query, strict_parsing=True)
+    except ValueError:
+        raise ValueError(_DSN_MISTAKE) from None
+    moved = parts.fragment or text.count("@") > 1 or "@" in parts.path + parts.query
+    if parts.scheme != "postgresql" or not host or port == 0 or moved:
+        raise ValueError(_DSN_MISTAKE)
 
 
 def parse_keys(text: str) -> dict[str, str]:

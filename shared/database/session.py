@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 
 from shared.database.connection import Connection, translated
+from shared.errors import StoreUnavailable
 
 CONNECT_S = 5.0
 # Longer than the server's own limits below: they speak first, where the server still speaks.
@@ -28,13 +29,16 @@ _BOUNDS = {
 
 async def connect(dsn: str, *, worker: str) -> Connection:
     """Return a new connection with bounded waits, named after the worker. Raises StoreUnavailable."""
-    with translated():
-        return await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_S,
-            command_timeout=COMMAND_S,
-            server_settings={**_BOUNDS, "application_name": worker[:63]},
-        )
+    try:
+        with translated():
+            return await asyncpg.connect(
+                dsn,
+                timeout=CONNECT_S,
+                command_timeout=COMMAND_S,
+                server_settings={**_BOUNDS, "application_name": worker[:63]},
+            )
+    except (ValueError, OverflowError) as error:  # they quote the address, password and all
+        raise StoreUnavailable(f"unusable address of Postgres: {type(error).__name__}") from None
 
 
 async def close(connection: Connection) -> None:

@@ -1,0 +1,53 @@
+import pytest
+
+from shared.configuration import CommonSettings, PostgresSettings, load
+from shared.errors import InvalidConfiguration
+
+
+class Settings(CommonSettings, PostgresSettings):
+    pass
+
+
+def loaded(dsn: str) -> str:
+    settings = load(Settings, service="api", environ={"EBBTIDE_POSTGRES_DSN": dsn})
+    return settings.postgres_dsn.get_secret_value()
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://ebbtide_api:p@127.0.0.1:5432/ebbtide",
+        "postgresql://ebbtide_api:a%2Fb%40c%23d%3Fe@db.example/ebbtide?sslmode=require",
+        "postgresql://ebbtide_api@[::1]:65535/ebbtide",
+    ],
+)
+def test_an_address_of_postgres_is_taken_as_it_is(dsn: str) -> None:
+    assert loaded(dsn) == dsn
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:Sup3rS3cret#x@db:5432/ebbtide",
+        "postgresql://u:5432#Sup3rS3cret@db:5432/ebbtide",
+        "postgresql://u:5432/Sup3rS3cret@db:5432/ebbtide",
+        "postgresql://u:5432?Sup3rS3cret@db:5432/ebbtide",
+        "postgresql://u:5432?Sup3r=S3cret@db:5432/ebbtide",
+        "postgresql://u:Sup3rS3cret@x@db:5432/ebbtide",
+        "postgresql://u:[Sup3rS3cret@db:5432/ebbtide",
+        "postgresql://u:Sup3rS3cret@db:99999/ebbtide",
+        "postgresql://u:Sup3rS3cret@db:0/ebbtide",
+        "postgresql://u:Sup3rS3cret@db:port/ebbtide",
+        "postgresql://u:Sup3rS3cret@/ebbtide",
+        "mysql://u:Sup3rS3cret@db:5432/ebbtide",
+        "u:Sup3rS3cret@db:5432/ebbtide",
+    ],
+)
+def test_another_address_is_refused_by_the_variables_name_and_none_of_it_is_quoted(
+    dsn: str,
+) -> None:
+    with pytest.raises(InvalidConfiguration, match=r"^EBBTIDE_POSTGRES_DSN: ") as caught:
+        loaded(dsn)
+
+    said = str(caught.value)
+    assert not any(part in said for part in ("Sup3r", "S3cret", "db:", "99999"))
