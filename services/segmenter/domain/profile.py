@@ -52,11 +52,19 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of a user: the new profile, and the steps that no longer hold or hold from now."""
+    """What became of a user: the new profile, and the steps that no longer hold or hold from now.
+
+    `kept_until` is the latest step that held before and still does, where a history was corrected.
+    """
 
     profile: Profile
     retracted: tuple[Step, ...] = ()
     written: tuple[Step, ...] = ()
+    kept_until: datetime | None = None
+
+    def is_overtaken(self, step: Step) -> bool:
+        """Say whether something that was known already came after a step that is written now."""
+        return self.kept_until is not None and step.at < self.kept_until
 
 
 def begin(user_id: str, arrivals: Arrivals, policy: Policy) -> Change:
@@ -93,14 +101,14 @@ def pass_time(change: Change, until: datetime, policy: Policy) -> Change:
     due = [step for step in steps if profile.settled < step.at <= until]
     if not due:  # the deadline was made under another policy
         later = replace(profile, deadline=next_deadline(steps, until))
-        return Change(later, change.retracted, change.written)
+        return replace(change, profile=later)
     moved = replace(
         profile,
         lifecycle=due[-1].after,
         lifecycle_since=due[-1].at,
         deadline=next_deadline(steps, until),
     )
-    return Change(moved, change.retracted, (*change.written, *due))
+    return replace(change, profile=moved, written=(*change.written, *due))
 
 
 def _extend(profile: Profile, arrivals: Arrivals, policy: Policy) -> Profile | None:
@@ -163,4 +171,5 @@ def _rewrite(profile: Profile, arrivals: Arrivals, policy: Policy) -> Change:
         profile.policy_version,
         profile.revision + bool(retracted),
     )
-    return Change(moved, retracted, written)
+    kept = [step.at for step in now_standing if step not in written]
+    return Change(moved, retracted, written, kept_until=max(kept, default=None))

@@ -51,7 +51,7 @@ async def write_history(
         retracted = await store.retract(retractions, now=occasion.now, because=CONTRADICTED)
     known, moved = _causes_of(retracted), _live_among(retracted)
     written = [
-        _transition(step, _setting(change, step, occasion, moved), cause_of=cause_of, known=known)
+        _transition(step, change, _setting(change, step, occasion, moved), cause_of, known)
         for change in changes
         for step in change.written
     ]
@@ -76,20 +76,32 @@ def _setting(change: Change, step: Step, occasion: Occasion, moved: Collection[W
 
 
 def _transition(
-    step: Step, setting: Setting, *, cause_of: CauseOf, known: Mapping[Moment, Cause]
+    step: Step,
+    change: Change,
+    setting: Setting,
+    cause_of: CauseOf,
+    known: Mapping[Moment, Cause],
 ) -> Transition:
-    """Return the step as a transition, with the event behind it, where one is.
+    """Return the step as a transition. What the user has left behind already warns nobody."""
+    written = transition(step, setting, _cause(step, setting, cause_of, known))
+    return replace(written, historical=True) if change.is_overtaken(step) else written
+
+
+def _cause(
+    step: Step, setting: Setting, cause_of: CauseOf, known: Mapping[Moment, Cause]
+) -> Cause | None:
+    """Return the event behind a step, None where time alone is.
 
     An event that came earlier is known from what the step replaces. What is late stays late.
     """
     if step.reason is TransitionReason.TIME_PASSED:
-        return transition(step, setting, None)
+        return None
     cause = cause_of(setting.user_id, step.at)
     if cause is None:
         cause = known.get((setting.user_id, step.at))
         if cause is not None and step.at < setting.live_since:
             cause = replace(cause, historical=True)
-    return transition(step, setting, cause)
+    return cause
 
 
 def _live_among(retracted: Sequence[Transition]) -> set[Was]:

@@ -422,7 +422,7 @@ async def test_a_correction_of_what_is_long_past_warns_nobody(site: Site) -> Non
 
     written = [m for m in await site.messages() if m.status is TransitionStatus.WRITTEN]
     assert [(m.after, m.historical) for m in written if m.at == day(29)] == [("active", True)]
-    assert [(m.after, m.historical) for m in written if m.at == day(59)] == [("churned", False)]
+    assert [(m.after, m.historical) for m in written if m.at == day(59)] == [("churned", True)]
 
 
 async def test_a_live_churn_that_a_late_event_moves_is_live_where_it_comes_to_lie(
@@ -435,6 +435,35 @@ async def test_a_live_churn_that_a_late_event_moves_is_live_where_it_comes_to_li
 
     stands = await historical(site)
     assert stands == {"new": False, "active": True, "silent": True, "churned": False}
+
+
+@pytest.mark.parametrize("returned", [30 + 1 / 24, 31, 60])
+async def test_a_live_churn_that_is_moved_warns_nobody_once_the_user_is_back(
+    site: Site, returned: float
+) -> None:
+    await site.fold(event("u", day(0)))
+    await site.sweep(day(30))
+    await site.fold(event("u", day(returned)), watermark=day(returned))
+
+    late = event("u", day(1 / 48), received_at=day(returned + 0.1))
+    await site.fold(late, watermark=day(returned + 0.1))
+
+    rows = await site.transitions()
+    moved = [row for row in rows if row["at"] == day(30 + 1 / 48)]
+    assert [(row["after"], row["historical"]) for row in moved] == [("churned", True)]
+
+
+async def test_a_churn_found_before_a_return_that_is_known_warns_nobody(site: Site) -> None:
+    await site.fold(event("u", day(0)))
+    await site.sweep(day(30))
+    await site.fold(event("u", day(70)), watermark=day(70))
+
+    late = event("u", day(39.9), received_at=day(70.1))
+    await site.fold(late, watermark=day(70.1))
+
+    rows = await site.transitions()
+    found = [row["historical"] for row in rows if row["at"] == day(69.9)]
+    assert found == [True]
 
 
 async def test_a_churn_before_a_return_stays_history_though_a_live_one_is_moved(
