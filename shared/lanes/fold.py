@@ -176,6 +176,6 @@ def _as_far_as_swept(turn: Turn, applied: Applied) -> Turn:
 
     Whoever reads a watermark takes the numbers for exact as of then, time's own changes included.
     """
-    if not applied.more_due:
+    if not (applied.more_due or applied.held_up):
         return turn
     return replace(turn, batch=replace(turn.batch, watermark=None))

@@ -62,7 +62,7 @@ class EventLane:
             folded = await fold_events(
                 decoded.events, occasion=occasion, policy=policy, store=store
             )
-            swept, more = await sweep_deadlines(occasion=occasion, policy=policy, store=store)
+            swept = await sweep_deadlines(occasion=occasion, policy=policy, store=store)
         except NoRoomYet as error:
             self._room.forget()
             self._wanted |= error.months
@@ -71,10 +71,11 @@ class EventLane:
             refused=decoded.refused,
             messages=[
                 *_messages(folded.history, at=batch.now),
-                *_messages(swept, at=batch.now),
+                *_messages(swept.history, at=batch.now),
             ],
-            more_due=more,
-            after_commit=[partial(self._tell, batch, decoded, folded, swept)],
+            more_due=swept.more_due,
+            held_up=swept.held_up,
+            after_commit=[partial(self._tell, batch, decoded, folded, swept.history)],
         )
 
     def _of(self, batch: Batch) -> Decoded:

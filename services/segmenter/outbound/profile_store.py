@@ -11,7 +11,7 @@ from services.segmenter.domain.policy import Policy
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.transition import Transition
 from services.segmenter.outbound import history_sql, users_sql
-from services.segmenter.usecases.ports import EventKey, Folding, NoRoomYet, Retraction
+from services.segmenter.usecases.ports import Due, EventKey, Folding, NoRoomYet, Retraction
 from shared.database.connection import Connection, translated
 
 _POLICY = """
@@ -55,10 +55,14 @@ class PostgresStore:
             rows = await self._connection.fetch(users_sql.LOCK, list(user_ids))
         return {row["user_id"]: users_sql.profile_of(row) for row in rows}
 
-    async def lock_due(self, part: int, *, until: datetime, limit: int) -> list[Profile]:
+    async def lock_due(self, part: int, *, until: datetime, limit: int) -> Due:
         with translated():
-            rows = await self._connection.fetch(users_sql.LOCK_DUE, part, until, limit)
-        return [users_sql.profile_of(row) for row in rows]
+            found = await self._connection.fetch(users_sql.DUE, part, until, limit)
+            if not found:
+                return Due((), 0)
+            ids = [row["user_id"] for row in found]
+            rows = await self._connection.fetch(users_sql.LOCK_DUE, part, until, ids)
+        return Due([users_sql.profile_of(row) for row in rows], len(found))
 
     async def add_users(self, profiles: Sequence[Profile], *, now: datetime) -> set[str]:
         with translated():

@@ -17,14 +17,14 @@ LOCK = f"""
 SELECT {_COLUMNS} FROM users WHERE user_id = ANY ($1::text[]) ORDER BY user_id FOR UPDATE
 """  # noqa: S608  constants only
 
+DUE = "SELECT user_id FROM users WHERE part = $1 AND deadline <= $2 ORDER BY deadline LIMIT $3"
+
 # Whoever is locked is in another lane's hands, and is left for the next beat: the users of this batch are
-# locked already, and to wait now would be to wait out of order. The conditions stand there twice: who
-# was changed a moment ago is judged anew by the outer ones.
+# locked already, and to wait now would be to wait out of order. The conditions are those of `DUE`: who
+# was changed a moment ago is judged anew.
 LOCK_DUE = f"""
 SELECT {_COLUMNS} FROM users
-WHERE user_id = ANY (ARRAY (
-    SELECT user_id FROM users WHERE part = $1 AND deadline <= $2 ORDER BY deadline LIMIT $3))
-  AND part = $1 AND deadline <= $2
+WHERE user_id = ANY ($3::text[]) AND part = $1 AND deadline <= $2
 ORDER BY user_id FOR UPDATE SKIP LOCKED
 """  # noqa: S608
 

@@ -46,6 +46,14 @@ class Retraction:
     step: Step
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Users whose deadline is due, locked, out of the `found` that looked due before the locks."""
+
+    profiles: Sequence[Profile]
+    found: int
+
+
 class Store(Protocol):
     """Users, their history and the event log, as one transaction sees them.
 
@@ -65,10 +73,11 @@ class Store(Protocol):
         """Return those users that exist, locked in the order of their ids."""
         ...
 
-    async def lock_due(self, part: int, *, until: datetime, limit: int) -> list[Profile]:
+    async def lock_due(self, part: int, *, until: datetime, limit: int) -> Due:
         """Return the users of a partition whose deadline is due, the earliest `limit`, locked.
 
-        Whoever another lane has locked is left out, without waiting: they are due next time, too.
+        Whoever another lane has locked or just changed is left out, without waiting: who is due
+        still is due next time, too.
         """
         ...
 

@@ -1,5 +1,7 @@
 """Let time pass for the users whose deadline is due."""
 
+from dataclasses import dataclass, field
+
 from services.segmenter.domain.policy import Policy
 from services.segmenter.domain.profile import Change, pass_time
 from services.segmenter.usecases.ports import Store
@@ -8,21 +10,32 @@ from services.segmenter.usecases.write_history import History, Occasion, write_h
 SWEEP_LIMIT = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What was written, and who is left up to the watermark.
+
+    `more_due`: maybe more users, whom another sweep gets. `held_up`: users in other lanes' hands, whom
+    one more sweep at once is unlikely to get.
+    """
+
+    history: History = field(default_factory=History)
+    more_due: bool = False
+    held_up: bool = False
+
+
 async def sweep_deadlines(
     *, occasion: Occasion, policy: Policy, store: Store, limit: int = SWEEP_LIMIT
-) -> tuple[History, bool]:
-    """Write every step that is due by the watermark, each dated at its own deadline.
-
-    Returns the history, and whether more users may be due.
-    """
+) -> Swept:
+    """Write every step that is due by the watermark, each dated at its own deadline."""
     if occasion.watermark is None:
-        return History(), False
+        return Swept()
     due = await store.lock_due(occasion.part, until=occasion.watermark, limit=limit)
-    if not due:
-        return History(), False
-    changes = [pass_time(Change(profile), occasion.watermark, policy) for profile in due]
+    held_up = len(due.profiles) < due.found
+    if not due.profiles:
+        return Swept(held_up=held_up)
+    changes = [pass_time(Change(profile), occasion.watermark, policy) for profile in due.profiles]
     await store.save_users([change.profile for change in changes], now=occasion.now)
     history = await write_history(
         changes, occasion=occasion, store=store, cause_of=lambda _user_id, _at: None
     )
-    return history, len(due) == limit
+    return Swept(history, more_due=due.found == limit, held_up=held_up)

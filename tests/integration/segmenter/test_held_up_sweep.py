@@ -1,0 +1,80 @@
+"""Users who are due while another lane holds them: left for later, and nobody is told otherwise."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+import pytest
+
+from services.segmenter.outbound.profile_store import PostgresStore
+from services.segmenter.usecases.sweep_deadlines import SWEEP_LIMIT, sweep_deadlines
+from services.segmenter.usecases.write_history import Occasion
+from tests.integration.segmenter.kit import DAY, START, Site, day, event
+
+pytestmark = pytest.mark.postgres
+
+
+async def test_no_watermark_is_told_while_a_user_who_is_due_is_in_another_lanes_hands(
+    site: Site,
+) -> None:
+    await site.fold(event("u", START), event("v", START))
+
+    async with in_hand(site, "u"):
+        first = await site.sweep(day(8))
+        told = await watermark(site)
+    second = await site.sweep(day(8))
+
+    assert (first.more_due, first.held_up, told) == (False, True, None)
+    assert (second.more_due, second.held_up) == (False, False)
+    assert await watermark(site) == day(8)
+
+
+async def test_a_long_sweep_goes_on_at_once_though_some_of_it_is_held_up(site: Site) -> None:
+    users = [f"u{number:05}" for number in range(SWEEP_LIMIT + 7)]
+    await site.fold(
+        *(event(user, START + timedelta(microseconds=at)) for at, user in enumerate(users)),
+        now=day(1),
+    )
+
+    async with in_hand(site, users[0]):
+        first = await site.sweep(day(8))
+        second = await site.sweep(day(8))
+        told = await watermark(site)
+    await site.sweep(day(8))
+
+    assert (first.more_due, second.more_due, second.held_up) == (True, False, True)
+    assert (told, await watermark(site)) == (None, day(8))
+    assert await site.history(users[0]) == [(START, "new"), (day(7), "silent")]
+
+
+async def test_a_sweep_that_gets_nobody_asks_for_no_turn_at_once_however_many_are_due(
+    site: Site,
+) -> None:
+    await site.fold(event("u", START), event("v", START), event("w", day(0.5)))
+    connection = (await site.desk()).connection
+    store = PostgresStore(connection)
+
+    async with in_hand(site, "u", "v"), connection.transaction():
+        swept = await sweep_deadlines(
+            occasion=Occasion(0, day(8), day(8), DAY),
+            policy=await store.policy(),
+            store=store,
+            limit=2,
+        )
+
+    assert (swept.history.written, swept.more_due, swept.held_up) == ((), False, True)
+
+
+@asynccontextmanager
+async def in_hand(site: Site, *users: str) -> AsyncIterator[None]:
+    """Hold the users as a lane does that folds their events."""
+    folding = site.owner.transaction()
+    await folding.start()
+    await site.owner.execute("SELECT FROM users WHERE user_id = ANY ($1) FOR UPDATE", users)
+    yield
+    await folding.rollback()
+
+
+async def watermark(site: Site) -> datetime | None:
+    told: datetime | None = await site.owner.fetchval("SELECT watermark FROM consumer_partition")
+    return told
