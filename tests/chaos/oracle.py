@@ -1,13 +1,14 @@
 """The lifecycle once more, straight from its definition: what every user should have gone through.
 
-Independent of the services' code on purpose, slow on purpose: the state at any instant is looked up
-in the plain list of activity instants, and a history is the instants at which that state changes.
+Independent of the services' code on purpose: the state at any instant is looked up in the plain list
+of activity instants, and a history is the instants at which that state changes.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 NEW_FOR = timedelta(days=7)
 SILENT_AFTER = timedelta(days=7)
@@ -27,33 +28,26 @@ class Step:
 def history(instants: Iterable[datetime], *, until: datetime) -> list[Step]:
     """Return every change up to `until`."""
     known = sorted(set(instants))
+    returns = [later for earlier, later in pairwise(known) if later - earlier >= CHURNED_AFTER]
     steps: list[Step] = []
     for at in _moments(known, until):
-        state = state_at(known, at)
+        state = state_at(known, returns, at)
         if not steps or state != steps[-1].after:
             steps.append(Step(at, steps[-1].after if steps else None, state))
     return steps
 
 
-def state_at(known: list[datetime], now: datetime) -> str:
-    """Return the lifecycle at `now`, from activity instants in order; `now` is not before the first."""
-    place = bisect_right(known, now) - 1
-    quiet = now - known[place]
+def state_at(known: list[datetime], returns: list[datetime], now: datetime) -> str:
+    """Return the lifecycle at `now`, which is not before the first activity; both lists in order."""
+    quiet = now - known[bisect_right(known, now) - 1]
     if quiet >= CHURNED_AFTER:
         return "churned"
     if quiet >= SILENT_AFTER:
         return "silent"
-    returned = _last_return(known, place)
-    if returned is not None and now < returned + RETURNED_FOR:
+    returned = bisect_right(returns, now)
+    if returned and now < returns[returned - 1] + RETURNED_FOR:
         return "returned"
     return "new" if now < known[0] + NEW_FOR else "active"
-
-
-def _last_return(known: list[datetime], place: int) -> datetime | None:
-    for index in range(place, 0, -1):
-        if known[index] - known[index - 1] >= CHURNED_AFTER:
-            return known[index]
-    return None
 
 
 def _moments(known: list[datetime], until: datetime) -> list[datetime]:
