@@ -261,7 +261,10 @@ async def release_all(connection: Connection, group: str, worker: str) -> None:
 async def freeze(
     connection: Connection, partition: Partition, worker: str, *, epoch: int, reason: str
 ) -> None:
-    """Stop the partition for every worker until an operator clears the reason."""
+    """Stop the partition for every worker until an operator clears the reason.
+
+    What was committed before still leaves: `outbox.waiting` finds a relay for it.
+    """
     await connection.execute(
         """
         UPDATE consumer_partition SET frozen_reason = $6, owner = NULL

@@ -52,17 +52,23 @@ async def insert(
 async def waiting(
     connection: Connection, group: str, *, worker: str, topics: Sequence[str], limit: int
 ) -> list[OutboxRow]:
-    """Return the oldest messages, at most `limit` of each partition that the worker owns.
+    """Return the oldest messages, at most `limit` of each partition that the worker is relay for.
 
-    Where two topics share a partition number, the owner of the first topic's one is its relay: each
-    partition number has one relay, as long as each partition has one owner.
+    That is its owner; a frozen one has none, so the first by name of the live workers does it. Where
+    two topics share a partition number, the first topic's one counts: each partition number has one
+    relay, as long as each partition has one owner.
     """
     rows = await connection.fetch(
         """
         SELECT message.id, message.part, message.topic, message.key, message.value,
                message.created_at
         FROM (
-            SELECT DISTINCT ON (part) part, owner FROM consumer_partition
+            SELECT DISTINCT ON (part) part,
+                   CASE WHEN frozen_reason IS NULL THEN owner ELSE (
+                       SELECT min(worker) FROM consumer_worker
+                       WHERE grp = $1 AND alive_until > clock_timestamp() AND NOT leaving
+                   ) END AS relay
+            FROM consumer_partition
             WHERE grp = $1 AND topic = ANY ($3::text[])
             ORDER BY part, array_position($3::text[], topic)
         ) AS relayed
@@ -71,7 +77,7 @@ async def waiting(
             WHERE grp = $1 AND part = relayed.part
             ORDER BY id LIMIT $4
         ) AS message
-        WHERE relayed.owner = $2
+        WHERE relayed.relay = $2
         ORDER BY message.id
         """,
         group,

@@ -27,7 +27,7 @@ SEND_DEADLINE_S = 4.0
 
 
 class Relay:
-    """Serves the partitions that the worker owns, on a connection of its own."""
+    """Serves the worker's partitions and its share of the frozen ones, on a connection of its own."""
 
     def __init__(self, group: str, topics: Sequence[str], setup: LaneSetup, *, log: Log) -> None:
         self._group = group
