@@ -17,7 +17,7 @@ from services.alerts.outbound.notification_store import PostgresNotifications
 from services.alerts.usecases.ports import AlertBook, Claimed, NotificationStore
 from shared.vocabulary import UserId
 from tests.servers import Database
-from tests.unit.alerts.builders import NOW, churned, day, retraction
+from tests.unit.alerts.builders import NOW, churned, day, retraction, returned
 from tests.unit.alerts.fakes import FakeAlertBook, FakeDatabase, FakeNotifications
 
 OpenBook = Callable[[], AbstractAsyncContextManager[AlertBook]]
@@ -120,6 +120,23 @@ async def test_retractions_that_were_met_are_known(stores: Stores) -> None:
         known = await book.retracted([one.transition_id, other.transition_id, uuid4()])
 
     assert known == {one.transition_id}
+
+
+async def test_the_latest_change_is_the_last_that_was_met_and_not_taken_back(
+    stores: Stores,
+) -> None:
+    churn, back, mistaken, now = churned(day(30)), returned(day(40)), returned(day(50)), day(60)
+    async with stores.book() as book:
+        await book.unseen([back, churn, mistaken, churned(day(9), user="u-2")], now=now)
+        await book.unseen([retraction(mistaken), retraction(churned(day(55)))], now=now)
+        users = [UserId("u-1"), UserId("u-2"), UserId("u-3")]
+
+        known = await book.latest(users, besides=[])
+        others = await book.latest(users[:1], besides=[back.transition_id])
+        none = await book.latest(users[:1], besides=[back.transition_id, churn.transition_id])
+
+    assert known == {"u-1": day(40), "u-2": day(9)}
+    assert (others, none) == ({"u-1": day(30)}, {})
 
 
 async def test_what_was_seen_long_ago_is_forgotten_a_few_at_a_time(stores: Stores) -> None:

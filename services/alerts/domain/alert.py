@@ -104,16 +104,25 @@ class Verdict:
     too_old: bool = False
 
 
-def judge(change: Change, *, firing: Alert | None, warned_of: bool, now: datetime) -> Verdict:
+def judge(
+    change: Change,
+    *,
+    firing: Alert | None,
+    warned_of: bool,
+    now: datetime,
+    latest: datetime | None = None,
+) -> Verdict:
     """Return what the change means for the user, whose alert `firing` is the one open now.
 
-    `warned_of` says that this very churn has raised its alert before.
+    `warned_of` says that this very churn has raised its alert before. `latest` is when their
+    lifecycle changed last, as far as is known: a churn from before that is over already.
     """
     if not change.written:
         return Verdict(resolved=_taken_back(change, firing, now))
     resolved = _overtaken(change, firing)
     open_still = firing is not None and resolved is None
-    if not change.churned or open_still or warned_of:
+    over = latest is not None and change.at < latest
+    if not change.churned or open_still or warned_of or over:
         return Verdict(resolved=resolved)
     if change.historical:
         return Verdict(resolved=resolved, too_old=True)

@@ -12,9 +12,10 @@ from shared.database.connection import Connection, translated
 from shared.vocabulary import AlertKind, AlertState, Severity, TransitionStatus, UserId
 
 _REMEMBER = """
-INSERT INTO seen_transitions (transition_id, status, seen_at)
-SELECT DISTINCT transition_id, status, $3::timestamptz
-FROM unnest($1::uuid[], $2::text[]) AS change (transition_id, status)
+INSERT INTO seen_transitions (transition_id, status, user_id, kind, at, seen_at)
+SELECT transition_id, status, user_id, kind, at, $6::timestamptz
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+     AS change (transition_id, status, user_id, kind, at)
 ON CONFLICT DO NOTHING
 RETURNING transition_id, status
 """
@@ -22,6 +23,16 @@ RETURNING transition_id, status
 _RETRACTED = """
 SELECT transition_id FROM seen_transitions
 WHERE transition_id = ANY ($1::uuid[]) AND status = 'retracted'
+"""
+
+_LATEST = """
+SELECT user_id, max(at) AS at FROM seen_transitions AS one
+WHERE user_id = ANY ($1::text[]) AND kind = 'lifecycle' AND status = 'written'
+  AND transition_id <> ALL ($2::uuid[])
+  AND NOT EXISTS (
+    SELECT FROM seen_transitions AS other
+    WHERE other.transition_id = one.transition_id AND other.status = 'retracted')
+GROUP BY user_id
 """
 
 _ALERTS = """
@@ -65,10 +76,15 @@ class AlertStore:
         self._connection = connection
 
     async def unseen(self, changes: Sequence[Change], *, now: datetime) -> list[Change]:
-        ids = [change.transition_id for change in changes]
-        statuses = [change.status.value for change in changes]
+        columns = (
+            [change.transition_id for change in changes],
+            [change.status.value for change in changes],
+            [change.user_id for change in changes],
+            [change.kind.value for change in changes],
+            [change.at for change in changes],
+        )
         with translated():
-            rows = await self._connection.fetch(_REMEMBER, ids, statuses, now)
+            rows = await self._connection.fetch(_REMEMBER, *columns, now)
         new = {(row["transition_id"], TransitionStatus(row["status"])) for row in rows}
         return _first_of_each(changes, new)
 
@@ -76,6 +92,13 @@ class AlertStore:
         with translated():
             rows = await self._connection.fetch(_RETRACTED, list(transitions))
         return {row["transition_id"] for row in rows}
+
+    async def latest(
+        self, users: Sequence[UserId], *, besides: Sequence[UUID]
+    ) -> dict[UserId, datetime]:
+        with translated():
+            rows = await self._connection.fetch(_LATEST, list(users), list(besides))
+        return {UserId(row["user_id"]): row["at"] for row in rows}
 
     async def alerts(self, *, firing_of: Sequence[UserId], ids: Sequence[UUID]) -> list[Alert]:
         with translated():

@@ -30,6 +30,15 @@ class AlertBook(Protocol):
         """Return those of the transitions whose retraction has been met."""
         ...
 
+    async def latest(
+        self, users: Sequence[UserId], *, besides: Sequence[UUID]
+    ) -> dict[UserId, datetime]:
+        """Return when each user's lifecycle changed last, as far as it was met and is not retracted.
+
+        Transitions `besides` do not count; users of whom none is left are missing.
+        """
+        ...
+
     async def alerts(self, *, firing_of: Sequence[UserId], ids: Sequence[UUID]) -> list[Alert]:
         """Return the firing alerts of these users, and the alerts with these ids in any state."""
         ...

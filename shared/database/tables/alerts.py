@@ -62,4 +62,7 @@ seen_transitions = Table(
     Column("transition_id", Uuid, primary_key=True),
     Column("status", Text, primary_key=True),
     Column("seen_at", INSTANT, nullable=False),  # product time
+    Column("user_id", KEY, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", INSTANT, nullable=False),  # event time
 )

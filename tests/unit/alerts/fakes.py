@@ -10,7 +10,7 @@ from services.alerts.domain.alert import Alert, Change
 from services.alerts.domain.delivery import Answer, Result
 from services.alerts.domain.notice import Notice, Step, delivery_id_of
 from services.alerts.usecases.ports import Claimed
-from shared.vocabulary import TransitionStatus, UserId
+from shared.vocabulary import TransitionKind, TransitionStatus, UserId
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class FakeDatabase:
     """What both fake stores share, with a clock that tests move."""
 
     clock_s: float = 0.0
-    seen: dict[tuple[UUID, TransitionStatus], datetime] = field(default_factory=dict)
+    seen: dict[tuple[UUID, TransitionStatus], tuple[datetime, Change]] = field(default_factory=dict)
     alerts: dict[UUID, Alert] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
 
@@ -57,13 +57,24 @@ class FakeAlertBook:
         for change in changes:
             key = (change.transition_id, change.status)
             if key not in self._database.seen:
-                self._database.seen[key] = now
+                self._database.seen[key] = now, change
                 fresh.append(change)
         return fresh
 
     async def retracted(self, transitions: Sequence[UUID]) -> set[UUID]:
         seen = self._database.seen
         return {one for one in transitions if (one, TransitionStatus.RETRACTED) in seen}
+
+    async def latest(
+        self, users: Sequence[UserId], *, besides: Sequence[UUID]
+    ) -> dict[UserId, datetime]:
+        found: dict[UserId, datetime] = {}
+        gone = {one for one, status in self._database.seen if status is TransitionStatus.RETRACTED}
+        for _, one in self._database.seen.values():
+            counts = one.kind is TransitionKind.LIFECYCLE and one.user_id in users
+            if counts and one.transition_id not in {*gone, *besides}:
+                found[one.user_id] = max(found.get(one.user_id, one.at), one.at)
+        return found
 
     async def alerts(self, *, firing_of: Sequence[UserId], ids: Sequence[UUID]) -> list[Alert]:
         return [
@@ -94,7 +105,7 @@ class FakeAlertBook:
                 self._database.rows.append(self._row(one))
 
     async def forget_seen(self, before: datetime, *, limit: int) -> int:
-        old = [key for key, seen_at in self._database.seen.items() if seen_at < before][:limit]
+        old = [key for key, (seen_at, _) in self._database.seen.items() if seen_at < before][:limit]
         for key in old:
             del self._database.seen[key]
         return len(old)

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -158,6 +159,41 @@ async def test_a_corrected_churn_raises_its_alert_whichever_message_comes_first(
             (day(30), False),
             (day(35), True),
         ]
+
+
+async def test_a_churn_that_comes_after_news_of_the_return_warns_nobody() -> None:
+    churn, back = churned(day(30)), returned(day(31))
+    apart, together = FakeDatabase(), FakeDatabase()
+
+    await warn(apart, back)
+    await warn(apart, churn)
+    await warn(together, back, churn)
+
+    assert stored(apart) == stored(together) == []
+    assert steps(apart) == steps(together) == []
+
+
+async def test_a_churn_after_the_last_return_raises_its_alert_whatever_others_did() -> None:
+    database = FakeDatabase()
+    await warn(database, returned(day(31)), returned(day(90), user="other"))
+
+    await warn(database, churned(day(61)))
+
+    assert [alert.firing for alert in stored(database)] == [True]
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_return_that_was_taken_back_keeps_no_churn_quiet(*, together: bool) -> None:
+    database = FakeDatabase()
+    mistaken, churn = returned(day(40)), churned(day(35))
+    await warn(database, mistaken)
+
+    for changes in (
+        [[retraction(mistaken), churn]] if together else [[retraction(mistaken)], [churn]]
+    ):
+        await warn(database, *changes)
+
+    assert [alert.firing for alert in stored(database)] == [True]
 
 
 async def test_old_news_is_reported_and_raises_nothing() -> None:

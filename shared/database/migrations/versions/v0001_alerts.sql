@@ -39,6 +39,10 @@ CREATE TABLE seen_transitions (
     transition_id uuid        NOT NULL,
     status        text        NOT NULL,
     seen_at       timestamptz NOT NULL,
+    user_id       text COLLATE "C" NOT NULL,
+    kind          text        NOT NULL,
+    at            timestamptz NOT NULL,
     PRIMARY KEY (transition_id, status)
 );
+CREATE INDEX seen_transitions_of_user ON seen_transitions (user_id, at);
 CREATE INDEX seen_transitions_oldest ON seen_transitions (seen_at);
