@@ -1,7 +1,8 @@
-"""Run a service's parts until a signal: start them in order, stop them in the opposite order."""
+"""Run a service's parts until a signal, or until they no longer work: started and stopped in order."""
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import os
 import secrets
@@ -9,13 +10,19 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from shared.configuration import CommonSettings, LogFormat, load
 from shared.errors import InvalidConfiguration
+from shared.http.probes import HealthCheck
 from shared.observability.logging import configure_logging, log
 
 _logger = log(__name__)
+
+LOOK_S = 1.0
+# In a row, before the process gives itself up: one look may fall into a moment of change.
+LOOKS_NOT_LIVE = 3
 
 S = TypeVar("S", bound=CommonSettings)
 
@@ -32,11 +39,20 @@ class Part(Protocol):
         ...
 
 
-async def run(parts: Sequence[Part], *, stop_s: float = 25.0) -> int:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one process runs, in the order in which it starts; `live` says whether it still works."""
+
+    in_order: Sequence[Part]
+    live: HealthCheck
+
+
+async def run(parts: Parts, *, stop_s: float = 25.0, look_s: float = LOOK_S) -> int:
     """Run the parts until SIGTERM or SIGINT; return the exit status.
 
-    Each part has `stop_s` to stop. A part that can't start ends the process with status 1; those
-    begun before it are stopped first. A second signal does not hurry it: supervisors have SIGKILL.
+    Each part has `stop_s` to stop. A part that can't start ends the process with status 1, and so
+    do parts that are not live, for any supervisor starts anew what has exited; those begun are
+    stopped first. A second signal does not hurry it: supervisors have SIGKILL.
     """
     wanted = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -45,12 +61,12 @@ async def run(parts: Sequence[Part], *, stop_s: float = 25.0) -> int:
     running: list[Part] = []
     status = 0
     try:
-        for part in parts:
+        for part in parts.in_order:
             running.append(part)
             await part.start()
         tune_collector()
         _logger.info("process_started", parts=len(running))
-        await wanted.wait()
+        status = 0 if await _lives_until(wanted, parts.live, look_s=look_s) else 1
     except Exception:  # the process supervisor's own boundary: say why, stop the rest, exit 1
         _logger.exception("process_failed")
         status = 1
@@ -59,6 +75,19 @@ async def run(parts: Sequence[Part], *, stop_s: float = 25.0) -> int:
             await _stop(part, stop_s)
     _logger.info("process_stopped", status=status)
     return status
+
+
+async def _lives_until(wanted: asyncio.Event, live: HealthCheck, *, look_s: float) -> bool:
+    """Wait for the event and return True; or False, once the parts are not live."""
+    failures = 0
+    while True:
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(wanted.wait(), look_s)
+        health = live()
+        failures = 0 if health.ok else failures + 1
+        if failures == LOOKS_NOT_LIVE:
+            _logger.critical("process_not_live", checks=dict(health.checks))
+            return False
 
 
 async def _stop(part: Part, stop_s: float) -> None:
@@ -89,7 +118,7 @@ def serve(
     settings: type[S],
     *,
     service: str,
-    parts: Callable[[S], Sequence[Part]],
+    parts: Callable[[S], Parts],
     description: str | None,
 ) -> int:
     """Be `python -m services.<service>`: read the settings, log, run until a signal.
@@ -111,7 +140,7 @@ def serve(
         return runner.run(_run_built(lambda: parts(loaded)))
 
 
-async def _run_built(build: Callable[[], Sequence[Part]]) -> int:
+async def _run_built(build: Callable[[], Parts]) -> int:
     # Built inside the loop: parts may make events and futures of it.
     return await run(build())
 

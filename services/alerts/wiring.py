@@ -16,7 +16,7 @@ from shared.http.server import HttpServer
 from shared.kafka.durable_log import DurableLog
 from shared.lanes.keeper import Lanes
 from shared.observability.metrics import Metrics
-from shared.process import Part, worker_name
+from shared.process import Parts, worker_name
 
 SERVICE = "alerts"
 
@@ -68,17 +68,20 @@ class Alerts:
             metrics=self._metrics,
         )
 
-    def parts(self) -> Sequence[Part]:
+    def parts(self) -> Parts:
         outlets = Outlets(self._notifications, self._channels)
-        return [self._server, outlets, self._delivery, self._log, self._lanes]
+        return Parts(
+            [self._server, outlets, self._delivery, self._log, self._lanes], live=self._live
+        )
 
     def _live(self) -> Health:
         lanes = self._lanes.health()
         checks = {
             "lanes": "ok" if lanes.live else lanes.reason,
             "delivery": "ok" if self._delivery.alive() else "ended",
+            "log": self._log.ended() or "ok",
         }
-        return Health(lanes.live and self._delivery.alive(), checks)
+        return Health(all(each == "ok" for each in checks.values()), checks)
 
     def _ready(self) -> Health:
         lanes, log = self._lanes.health(), self._log.health()

@@ -1,7 +1,5 @@
 """Builds the api: Postgres in, answers out."""
 
-from collections.abc import Sequence
-
 from services.api.inbound.access import Access
 from services.api.inbound.answers import Ages
 from services.api.inbound.app import build_app
@@ -14,7 +12,7 @@ from shared.http.keys import KeyBook
 from shared.http.probes import Health
 from shared.http.server import HttpServer
 from shared.observability.metrics import Metrics
-from shared.process import Part
+from shared.process import Parts
 
 SERVICE = "api"
 
@@ -33,12 +31,16 @@ class Api:
             access=Access(KeyBook(parse_keys(settings.keys.get_secret_value()))),
             ages=Ages(clock_from(settings.clock_file), metrics),
             ready=self._watch.health,
-            live=lambda: Health(ok=True),
+            live=_live,
             metrics=metrics,
         )
         self._server = HttpServer(
             app, host=settings.host, port=settings.port, service=SERVICE, metrics=metrics
         )
 
-    def parts(self) -> Sequence[Part]:
-        return [self._snapshots, self._watch, self._server]
+    def parts(self) -> Parts:
+        return Parts([self._snapshots, self._watch, self._server], live=_live)
+
+
+def _live() -> Health:
+    return Health(ok=True)

@@ -1,7 +1,5 @@
 """Builds ingest: HTTP in, the log out."""
 
-from collections.abc import Sequence
-
 from services.ingest.inbound.events_http import EventsHttp
 from services.ingest.inbound.site import site
 from services.ingest.outbound.event_topic import KafkaEventTopic
@@ -14,7 +12,7 @@ from shared.http.probes import Health
 from shared.http.server import HttpServer
 from shared.kafka.durable_log import DurableLog
 from shared.observability.metrics import Metrics
-from shared.process import Part, worker_name
+from shared.process import Parts, worker_name
 
 SERVICE = "ingest"
 
@@ -36,19 +34,19 @@ class Ingest:
             clock=clock_from(settings.clock_file),
             machine=SystemClock(),
             metrics=metrics,
-            others=site(live=_live, ready=self._ready, metrics=metrics),
+            others=site(live=self._live, ready=self._ready, metrics=metrics),
         )
         self._server = HttpServer(
             app, host=settings.host, port=settings.port, service=SERVICE, metrics=metrics
         )
 
-    def parts(self) -> Sequence[Part]:
-        return [self._log, self._server]
+    def parts(self) -> Parts:
+        return Parts([self._log, self._server], live=self._live)
+
+    def _live(self) -> Health:
+        ended = self._log.ended()
+        return Health(not ended, {"log": ended or "ok"})
 
     def _ready(self) -> Health:
         log = self._log.health()
         return Health(log.ready, {"log": "ok" if log.ready else log.reason})
-
-
-def _live() -> Health:
-    return Health(ok=True)

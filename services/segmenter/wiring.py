@@ -1,6 +1,5 @@
 """Builds the segmenter: events and time in, tiers and transitions out."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from services.segmenter.inbound.dead_letter_lane import DeadLetterLane
@@ -16,7 +15,7 @@ from shared.kafka.durable_log import DurableLog
 from shared.lanes.keeper import Lanes, LanesHealth
 from shared.lanes.work import LaneWork
 from shared.observability.metrics import Metrics
-from shared.process import Part, worker_name
+from shared.process import Parts, worker_name
 
 SERVICE = "segmenter"
 
@@ -55,8 +54,10 @@ class Segmenter:
             metrics=self._metrics,
         )
 
-    def parts(self) -> Sequence[Part]:
-        return [self._server, self._room, self._log, self._events, self._letters]
+    def parts(self) -> Parts:
+        return Parts(
+            [self._server, self._room, self._log, self._events, self._letters], live=self._live
+        )
 
     def _lanes(self, group: str, topic: str, work: LaneWork, *, log: DurableLog | None) -> Lanes:
         return Lanes(
@@ -74,7 +75,8 @@ class Segmenter:
 
     def _live(self) -> Health:
         checks = {name: "ok" if health.live else health.reason for name, health in self._healths()}
-        return Health(all(health.live for _, health in self._healths()), checks)
+        checks["log"] = self._log.ended() or "ok"
+        return Health(all(each == "ok" for each in checks.values()), checks)
 
     def _ready(self) -> Health:
         checks = {name: "ok" if health.ready else health.reason for name, health in self._healths()}

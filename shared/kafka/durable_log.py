@@ -121,6 +121,14 @@ class DurableLog:
             in_flight_bytes=self._budget.used,
         )
 
+    def ended(self) -> str:
+        """Name what has ended by itself, which only a restart brings back; empty: nothing."""
+        watcher = self._watcher
+        if watcher is not None and watcher.done() and not watcher.cancelled():
+            return "ended: watch"
+        writer = self._writers.ended()
+        return f"ended: {writer}" if writer else ""
+
     def _reason(self, oldest: PartitionWriter | None, age: float) -> str:
         if self._closing:
             return "closing"

@@ -82,6 +82,10 @@ class PartitionWriter:
         """Let go of queued records that nobody waits for any longer."""
         self._queue.drop_answered()
 
+    def ended(self) -> bool:
+        """Tell whether the flusher has ended by itself: nothing will be written any more."""
+        return self._flusher.done() and not self._flusher.cancelled()
+
     async def stop(self) -> None:
         """End the flusher. What it had in flight may be written or not."""
         self._flusher.cancel()

@@ -50,6 +50,11 @@ class TopicWriters:
         asked = sorted(self._asked)
         return [topic for topic in asked if self._producers.partition_count(topic) is None]
 
+    def ended(self) -> str:
+        """Name a partition whose writer has ended by itself; empty: none."""
+        ended = (f"{each.topic}/{each.number}" for each in self if each.ended())
+        return min(ended, default="")
+
     async def learn(self, topics: Iterable[str], *, within_s: float) -> None:
         """Ask about the topics that are not known yet, each at most once in a while."""
         for topic in topics:

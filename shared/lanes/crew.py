@@ -69,18 +69,16 @@ class Crew:
             await asyncio.wait(tasks)
 
     def watch(self) -> None:
-        """Start anew each lane that makes no progress though it should."""
+        """Start anew each lane that makes no progress though it should, or does not end."""
         now = asyncio.get_running_loop().time()
         for partition, member in list(self._members.items()):
-            if member.task.cancelling():
-                continue
             if self._watchdog.finds_stuck(partition, member.lane.pulse, now=now):
                 self._setup.metrics.count(m.LANE_STUCK, partition.group)
                 _logger.error("lane_stuck", topic=partition.topic, part=partition.part)
                 member.task.cancel()
 
     def hopeless(self) -> str:
-        """Name a partition that was stuck again after its lane was started anew; empty: none."""
+        """Name a partition whose lane was stuck again though it was started anew; empty: none."""
         return self._watchdog.hopeless
 
     def trouble(self) -> str:

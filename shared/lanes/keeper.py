@@ -68,10 +68,10 @@ class Lanes:
     async def start(self) -> None:
         """Begin. Needs neither Postgres nor Kafka yet: it goes on trying until both are there."""
         self._keeper = Keeper(self._group, self._topics, self._setup)
-        self._tasks = [asyncio.create_task(self._keeper.work())]
+        self._tasks = [asyncio.create_task(self._keeper.work(), name="keeper")]
         if self._log is not None:
             self._relay = Relay(self._group, self._topics, self._setup, log=self._log)
-            self._tasks.append(asyncio.create_task(self._relay.work()))
+            self._tasks.append(asyncio.create_task(self._relay.work(), name="relay"))
         for task in self._tasks:
             task.add_done_callback(_tell)
 
@@ -104,8 +104,11 @@ class Lanes:
         """Return the state now."""
         if self._keeper is None:
             return LanesHealth(live=True, ready=False, reason="not started")
-        if (hopeless := self._keeper.crew.hopeless()) or any(task.done() for task in self._tasks):
-            return LanesHealth(live=False, ready=False, reason=f"stuck: {hopeless or 'keeper'}")
+        for task in self._tasks:
+            if task.done():
+                return LanesHealth(live=False, ready=False, reason=f"ended: {task.get_name()}")
+        if hopeless := self._keeper.crew.hopeless():
+            return LanesHealth(live=False, ready=False, reason=f"stuck: {hopeless}")
         reason = self._unready()
         return LanesHealth(live=True, ready=not reason, reason=reason)
 

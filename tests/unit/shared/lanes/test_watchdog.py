@@ -67,3 +67,26 @@ def test_progress_in_between_forgives() -> None:
     assert dog.finds_stuck(PLACE, anew, now=64)
 
     assert dog.hopeless == ""
+
+
+def test_progress_after_the_second_time_ends_the_hopelessness() -> None:
+    dog = Watchdog(stuck_s=30)
+    assert dog.finds_stuck(PLACE, lane_at(5, 0), now=31)
+    anew = lane_at(5, 32)
+    assert dog.finds_stuck(PLACE, anew, now=63)
+
+    anew.note_turn(64, position=8, end=9)
+
+    assert not dog.finds_stuck(PLACE, anew, now=65)
+    assert dog.hopeless == ""
+
+
+def test_a_lane_that_does_not_end_when_told_is_hopeless_after_the_same_time_again() -> None:
+    dog, hanging = Watchdog(stuck_s=30), lane_at(5, 0)
+    assert dog.finds_stuck(PLACE, hanging, now=31)
+
+    assert not dog.finds_stuck(PLACE, hanging, now=61)
+    assert dog.hopeless == ""
+    assert dog.finds_stuck(PLACE, hanging, now=62)
+
+    assert dog.hopeless == "t/3"
