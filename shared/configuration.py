@@ -55,6 +55,15 @@ class KafkaSettings(BaseModel):
 
     kafka_bootstrap: str = Field(description="host:port, comma-separated")
 
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _well_formed_addresses(cls, addresses: str) -> str:
+        for address in addresses.split(","):
+            host, _, port = address.strip().rpartition(":")
+            if not host or "/" in host or not port.isdecimal() or not 0 < int(port) <= HIGHEST_PORT:
+                raise ValueError(f"{address.strip()!r} is not host:port with a port up to 65535")
+        return addresses
+
 
 class PostgresSettings(BaseModel):
     """For the services that meet Postgres, each with its own role."""
@@ -71,6 +80,7 @@ class PostgresSettings(BaseModel):
 
 
 SHORTEST_KEY = 16
+HIGHEST_PORT = 65_535
 _DSN_MISTAKE = (
     "is not postgresql://role:password@host:port/database with a port from 1 to 65535; in role and"
     " password write every character but letters, digits and -._~ as %XX"

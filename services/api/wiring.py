@@ -9,7 +9,6 @@ from services.api.settings import Settings
 from shared.clock import clock_from
 from shared.configuration import parse_keys
 from shared.http.keys import KeyBook
-from shared.http.probes import Health
 from shared.http.server import HttpServer
 from shared.observability.metrics import Metrics
 from shared.process import Parts
@@ -31,7 +30,7 @@ class Api:
             access=Access(KeyBook(parse_keys(settings.keys.get_secret_value()))),
             ages=Ages(clock_from(settings.clock_file), metrics),
             ready=self._watch.health,
-            live=_live,
+            live=self._watch.live,
             metrics=metrics,
         )
         self._server = HttpServer(
@@ -39,8 +38,4 @@ class Api:
         )
 
     def parts(self) -> Parts:
-        return Parts([self._snapshots, self._watch, self._server], live=_live)
-
-
-def _live() -> Health:
-    return Health(ok=True)
+        return Parts([self._snapshots, self._watch, self._server], live=self._watch.live)

@@ -126,6 +126,8 @@ class DurableLog:
         watcher = self._watcher
         if watcher is not None and watcher.done() and not watcher.cancelled():
             return "ended: watch"
+        if self._producers.ended:
+            return "ended: producer"
         writer = self._writers.ended()
         return f"ended: {writer}" if writer else ""
 

@@ -70,6 +70,12 @@ class ProducerHolder:
             self._keeper = None
 
     @property
+    def ended(self) -> bool:
+        """Say whether nobody looks after the producer any more, which only a restart mends."""
+        keeper = self._keeper
+        return keeper is not None and keeper.done() and not keeper.cancelled()
+
+    @property
     def available(self) -> bool:
         return self._current is not None
 
@@ -173,7 +179,7 @@ class ProducerHolder:
             except (KafkaError, OSError, TimeoutError) as error:
                 self._note_trouble(_in_words(error))
                 await dispose(producer, within_s=self._limits.dispose_s)
-            except asyncio.CancelledError:
+            except BaseException:
                 await dispose(producer, within_s=self._limits.dispose_s)
                 raise
             else:

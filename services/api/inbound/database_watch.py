@@ -30,6 +30,11 @@ class DatabaseWatch:
             self._well, {"database": "ok" if self._well else "the database does not answer"}
         )
 
+    def live(self) -> Health:
+        """Say whether it still asks: nothing but a restart would make it ask again."""
+        asks = self._asking is None or not self._asking.done() or self._asking.cancelled()
+        return Health(asks, {"database watch": "ok" if asks else "ended"})
+
     async def _ask(self) -> None:
         while True:
             await asyncio.sleep(EVERY_S)

@@ -1,6 +1,6 @@
 import pytest
 
-from shared.configuration import CommonSettings, PostgresSettings, load
+from shared.configuration import CommonSettings, KafkaSettings, PostgresSettings, load
 from shared.errors import InvalidConfiguration
 
 
@@ -51,3 +51,22 @@ def test_another_address_is_refused_by_the_variables_name_and_none_of_it_is_quot
 
     said = str(caught.value)
     assert not any(part in said for part in ("Sup3r", "S3cret", "db:", "99999"))
+
+
+class KafkaOnly(CommonSettings, KafkaSettings):
+    pass
+
+
+@pytest.mark.parametrize("addresses", ["127.0.0.1:9092", "a:9092,b:9093", "[::1]:9092, k-1.x:1"])
+def test_addresses_of_kafka_are_taken_as_they_are(addresses: str) -> None:
+    settings = load(KafkaOnly, service="ingest", environ={"EBBTIDE_KAFKA_BOOTSTRAP": addresses})
+
+    assert settings.kafka_bootstrap == addresses
+
+
+@pytest.mark.parametrize(
+    "addresses", ["host:port", "kafka", "kafka:0", "kafka:65536", ":9092", "a:1,,b:2", "http://a:1"]
+)
+def test_other_addresses_of_kafka_are_refused_by_the_variables_name(addresses: str) -> None:
+    with pytest.raises(InvalidConfiguration, match=r"^EBBTIDE_KAFKA_BOOTSTRAP: .*host:port"):
+        load(KafkaOnly, service="ingest", environ={"EBBTIDE_KAFKA_BOOTSTRAP": addresses})
