@@ -19,6 +19,8 @@ _logger = log(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
+# Put before the words of our own validators.
+_OF_PYDANTIC = "Value error, "
 
 
 class Problem(Exception):
@@ -105,7 +107,8 @@ async def _of_validation(_request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     # Where the parameter stands, and its name; the place within a list adds nothing.
     field = str(first["loc"][1]) if len(first["loc"]) > 1 else None
-    detail = f"{field}: {first['msg']}" if field else str(first["msg"])
+    reason = str(first["msg"]).removeprefix(_OF_PYDANTIC)
+    detail = f"{field}: {reason}" if field else reason
     return problem_response(
         Problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", detail, field=field)
     )

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from services.api.domain.cursor import BadCursor, read_cursor, write_cursor
 from services.api.domain.freshness import Freshness, freshness
@@ -18,6 +18,7 @@ from shared.observability.metrics import Metrics
 
 LONGEST_TEXT = 200
 LARGEST_PAGE = 500
+_COMPACT_DATE = len("20261124")
 
 
 class Lag(BaseModel):
@@ -40,6 +41,33 @@ def _storable(text: str) -> str:
     return text
 
 
+def _iso_8601(given: object) -> datetime:
+    """Read an instant strictly: pydantic would take a number for seconds since 1970."""
+    text = str(given)
+    instant = None if _is_number(text) else _instant_in(text)
+    if instant is not None:
+        return instant
+    if " " in text and _instant_in("+".join(text.rsplit(" ", 1))) is not None:
+        raise ValueError("holds a blank where a + was meant: write + as %2B in an address")
+    raise ValueError("is not an ISO 8601 time such as 2026-11-24T12:00:00Z")
+
+
+def _is_number(text: str) -> bool:
+    """Say whether it is one, and no date either: 20261124 is the date that it looks like."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return not (text.isdecimal() and len(text) == _COMPACT_DATE)
+
+
+def _instant_in(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 def _aware(instant: datetime) -> datetime:
     """Without an offset it is UTC."""
     if instant.tzinfo is None:
@@ -51,7 +79,7 @@ def _aware(instant: datetime) -> datetime:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_storable)]
-Instant = Annotated[datetime, AfterValidator(_aware)]
+Instant = Annotated[datetime, BeforeValidator(_iso_8601), AfterValidator(_aware)]
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="rows of a page")]
 Cursor = Annotated[
     str | None, Query(max_length=2_000, description="`next_cursor` of the page before")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI, HTTPException, Query
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from shared.errors import StoreUnavailable
 from shared.http import problems
@@ -18,9 +18,14 @@ from shared.http.problems import Problem, ProblemBody, sdk_error
 SECRET = "postgresql://role:hunter2@host/db"
 
 
+def refuse(_: str) -> str:
+    raise ValueError("is never taken")
+
+
 class Asked(BaseModel, extra="forbid"):
     size: int = 1
     names: list[int] = []
+    never: Annotated[str, AfterValidator(refuse)] = ""
 
 
 def an_app() -> FastAPI:
@@ -94,6 +99,14 @@ async def test_a_bad_parameter_is_named(client: httpx.AsyncClient, query: str, f
     assert (problem["status"], problem["code"]) == (400, "invalid_parameter")
     assert problem["field"] == field
     assert problem["detail"].startswith(f"{field}: ")
+
+
+async def test_the_reason_of_a_validator_is_told_in_its_own_words(
+    client: httpx.AsyncClient,
+) -> None:
+    problem = problem_of(await client.get("/asked?never=1"))
+
+    assert problem["detail"] == "never: is never taken"
 
 
 async def test_an_unknown_path_is_a_problem(client: httpx.AsyncClient) -> None:
