@@ -4,12 +4,18 @@ Lease time is not here: it is the database's own clock, and decides only who wor
 """
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
+
+# Product time stays between these two: what lies outside is a slip of the pen, or overflows.
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+FASTEST = 1_000_000.0
 
 
 class Clock(Protocol):
@@ -31,16 +37,28 @@ class SystemClock:
 class Drive:
     """How product time runs: it was `product` at the machine's `system`, and passes `rate` times as fast.
 
-    A rate of 0 stops product time; 1 lets it run on, shifted.
+    A rate of 0 stops product time; 1 lets it run on, shifted. Time that gets to `LATEST` stands.
+    Raises ValueError where an instant or the rate is out of bounds.
     """
 
     product: datetime
     system: datetime
     rate: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.rate) and 0 <= self.rate <= FASTEST):
+            raise ValueError(f"{self.rate} is not a rate from 0 to {FASTEST:,.0f}")
+        for instant in (self.product, self.system):
+            if not EARLIEST <= instant <= LATEST:
+                raise ValueError(f"{instant} is not between {EARLIEST:%Y} and {LATEST:%Y}")
+
     def at(self, system: datetime) -> datetime:
         """Return product time at the machine's time `system`."""
-        return self.product + (system - self.system) * self.rate
+        passed = system - self.system
+        try:
+            return min(max(self.product + passed * self.rate, EARLIEST), LATEST)
+        except OverflowError:
+            return LATEST if passed > timedelta(0) else EARLIEST
 
 
 class DrivenClock:
@@ -68,6 +86,8 @@ class DrivenClock:
         except FileNotFoundError:
             self._stamp, self._drive = None, None
             return
+        except OSError:  # there may be one, where we can't look
+            return
         stamp = (stat.st_ino, stat.st_mtime_ns)
         if stamp != self._stamp:
             self._stamp = stamp
@@ -80,7 +100,7 @@ def clock_from(path: Path | None) -> Clock:
 
 
 def read_drive(path: Path) -> Drive | None:
-    """Return the drive in the file, or None where there is none to be read."""
+    """Return the drive in the file, or None where there is none to be read, or one that can't be."""
     try:
         fields = json.loads(path.read_text())
         return Drive(
@@ -88,7 +108,7 @@ def read_drive(path: Path) -> Drive | None:
             system=datetime.fromisoformat(fields["system"]).astimezone(UTC),
             rate=float(fields["rate"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

@@ -66,18 +66,26 @@ def _down(state: State, _asked: argparse.Namespace) -> int:
 
 def _clock(state: State, asked: argparse.Namespace) -> int:
     path = state.clock_file
+    _refuse_contradictions(asked)
     state.prepare()
-    if asked.action == "set":
-        instant = clockwork.parse_instant(asked.instant)
+    if asked.set:
+        instant, rate = clockwork.parse_instant(asked.set), clockwork.parse_rate(asked.rate or "1")
         clockwork.refuse_going_back(path, instant, has_data=state.has_data())
-        clockwork.set_clock(path, instant, rate=asked.rate)
-    elif asked.action == "advance":
-        clockwork.advance_clock(path, clockwork.parse_duration(asked.by))
-    elif asked.action == "real":
+        clockwork.set_clock(path, instant, rate=rate)
+    elif asked.advance:
+        clockwork.advance_clock(path, clockwork.parse_duration(asked.advance))
+    elif asked.real:
         clockwork.refuse_going_back(path, SystemClock().now(), has_data=state.has_data())
         clockwork.release_clock(path)
     print(clockwork.describe_clock(path))
     return 0
+
+
+def _refuse_contradictions(asked: argparse.Namespace) -> None:
+    if sum(map(bool, (asked.set, asked.advance, asked.real))) > 1:
+        raise LocalError("SET, ADVANCE and REAL each give another time: name one of them")
+    if asked.rate and not asked.set:
+        raise LocalError("RATE says how fast time runs from SET on: name both")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,11 +111,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_clock(clock: argparse.ArgumentParser) -> None:
-    actions = clock.add_subparsers(dest="action", metavar="ACTION")
-    put = actions.add_parser("set", help="make it another time for every service")
-    put.add_argument("instant", help="such as 1997-01-01T00:00:00Z")
-    put.add_argument("--rate", type=float, default=1.0, help="how fast it runs; 0: not at all")
-    actions.add_parser("advance", help="jump ahead").add_argument("by", help="such as 7d or 12h")
-    actions.add_parser("real", help="follow the machine's time again")
-    actions.add_parser("show", help="say what time it is (the default)")
+    # All are texts, and `--name=value` takes any: what is wrong with one is said in a single line.
+    clock.add_argument("--set", metavar="INSTANT", help="another time: 1997-01-01T00:00:00Z")
+    clock.add_argument("--rate", help="with --set: how fast it runs (1); 0: not at all")
+    clock.add_argument("--advance", metavar="LENGTH", help="jump ahead: 7d, 12h, 1d12h")
+    clock.add_argument("--real", action="store_true", help="follow the machine's time again")
     clock.set_defaults(command=_clock)

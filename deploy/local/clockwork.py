@@ -1,14 +1,25 @@
 """`python -m deploy.local clock`: set, advance or release the product time of a running system."""
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from deploy.local.errors import LocalError
-from shared.clock import Drive, DrivenClock, SystemClock, read_drive, write_drive
+from shared.clock import (
+    EARLIEST,
+    FASTEST,
+    LATEST,
+    Drive,
+    DrivenClock,
+    SystemClock,
+    read_drive,
+    write_drive,
+)
 
 # What may pass between two looks at a clock.
 _SLACK = timedelta(seconds=5)
+_MEND = "set the clock anew, `make clock SET=…` or `make clock REAL=1`"
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[wdhms])+")
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
@@ -19,7 +30,10 @@ def parse_duration(text: str) -> timedelta:
     if not _DURATION.fullmatch(text):
         raise LocalError(f"{text!r} is not a length of time such as 7d, 12h, 30m or 1d12h")
     parts = {_UNITS[unit]: float(number) for number, unit in _PIECE.findall(text)}
-    return timedelta(**parts)
+    try:
+        return timedelta(**parts)
+    except OverflowError:
+        raise LocalError(f"{text!r} is longer than product time lasts") from None
 
 
 def parse_instant(text: str) -> datetime:
@@ -28,7 +42,33 @@ def parse_instant(text: str) -> datetime:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise LocalError(f"{text!r} is not an instant such as 1997-01-01T00:00:00Z") from None
-    return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
+    aware = instant.replace(tzinfo=instant.tzinfo or UTC)
+    _refuse_out_of_bounds(aware)
+    return aware.astimezone(UTC)
+
+
+def parse_rate(text: str) -> float:
+    """Return how fast time is to run. Raises LocalError."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 <= rate <= FASTEST:
+        raise LocalError(f"{text!r} is not a rate from 0 (standing still) to {FASTEST:,.0f}")
+    return rate
+
+
+def _refuse_out_of_bounds(instant: datetime) -> None:
+    if not EARLIEST <= instant <= LATEST:
+        raise LocalError(
+            f"{instant.isoformat()} is out of bounds: product time lies between"
+            f" {EARLIEST:%Y} and {LATEST:%Y}"
+        )
+
+
+def unreadable(path: Path) -> bool:
+    """Tell whether there is a clock file that says nothing."""
+    return path.exists() and read_drive(path) is None
 
 
 def set_clock(path: Path, instant: datetime, *, rate: float) -> None:
@@ -40,7 +80,10 @@ def refuse_going_back(path: Path, instant: datetime, *, has_data: bool) -> None:
     """Raise LocalError where data were folded up to a later time than `instant`.
 
     A watermark never falls: everything until then counts as seen, and what comes after it as late.
+    A file that can't be read says nothing of the time, and is there to be replaced.
     """
+    if unreadable(path):
+        return
     now = DrivenClock(path).now()
     if has_data and instant < now - _SLACK:
         raise LocalError(
@@ -50,9 +93,13 @@ def refuse_going_back(path: Path, instant: datetime, *, has_data: bool) -> None:
 
 
 def advance_clock(path: Path, by: timedelta) -> None:
-    """Make time jump ahead, and run on as it did."""
-    drive = read_drive(path)
-    set_clock(path, DrivenClock(path).now() + by, rate=1.0 if drive is None else drive.rate)
+    """Make time jump ahead, and run on as it did. Raises LocalError."""
+    if unreadable(path):
+        raise LocalError(f"{path} can't be read: {_MEND}")
+    drive, now = read_drive(path), DrivenClock(path).now()
+    if by > LATEST - now:
+        raise LocalError(f"product time ends in {LATEST:%Y}, and it is {now.isoformat()} already")
+    set_clock(path, now + by, rate=1.0 if drive is None else drive.rate)
 
 
 def release_clock(path: Path) -> None:
@@ -64,6 +111,8 @@ def describe_clock(path: Path) -> str:
     """Say what product time is and how it runs."""
     drive = read_drive(path)
     now = DrivenClock(path).now().isoformat(timespec="seconds")
+    if unreadable(path):
+        return f"product time is what each program last read: {path} can't be read; {_MEND}"
     if drive is None:
         return f"product time is the machine's: {now}"
     runs = {0.0: "standing still", 1.0: "running on"}.get(
