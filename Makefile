@@ -11,7 +11,7 @@ FOR_RUN := @deploy/local/environment.sh $(VENV) $(LOCKS)/local.txt "$(or $(PYTHO
 FOR_DEV := @deploy/local/environment.sh $(VENV) $(LOCKS)/dev.txt "$(or $(PYTHON),python3)"
 LOCAL := exec $(BIN)/python -m deploy.local
 # Stops the recipe with a word where nothing was ever installed, so that nothing can be running.
-INSTALLED := @[ -x $(BIN)/python ] || { echo "Nothing runs: nothing is installed yet."; exit 0; };
+UNLESS_INSTALLED := @[ -x $(BIN)/python ] || { echo "Nothing runs: nothing is installed yet."; exit
 # Further words for a command: make test ARGS='tests/unit -k lifecycle'
 ARGS ?=
 
@@ -29,17 +29,17 @@ run: ## Start everything and watch over it (DETACH=1: in the background; VERBOSE
 	@$(LOCAL) run $(if $(DETACH),--detach,--with-parent) $(if $(VERBOSE),--verbose)
 
 status: ## Say what runs, where, and whether it is ready
-	$(INSTALLED) $(LOCAL) status
+	$(UNLESS_INSTALLED) 3; }; $(LOCAL) status
 
 stop: ## Drain and stop everything in order
-	$(INSTALLED) $(LOCAL) stop
+	$(UNLESS_INSTALLED) 0; }; $(LOCAL) stop
 
 down: ## Stop, and delete the data
-	$(INSTALLED) $(LOCAL) down
+	$(UNLESS_INSTALLED) 0; }; $(LOCAL) down
 
 clock: ## Show product time, or drive it: SET=1997-01-01T00:00:00Z [RATE=0], ADVANCE=7d, REAL=1
 	$(FOR_RUN)
-	@$(LOCAL) clock $(if $(SET),set $(SET) $(if $(RATE),--rate $(RATE)),$(if $(ADVANCE),advance $(ADVANCE),$(if $(REAL),real,show)))
+	@$(LOCAL) clock $(if $(SET),--set='$(SET)') $(if $(RATE),--rate='$(RATE)') $(if $(ADVANCE),--advance='$(ADVANCE)') $(if $(REAL),--real)
 
 demo: ## A simulated product sends months of history, then live traffic (DATA=cdnow: a real shop's)
 	$(if $(DATA),$(FOR_DEV),$(FOR_RUN))

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -37,3 +38,15 @@ def test_the_ci_script_runs_the_definition_of_clean_and_the_tests() -> None:
 def test_a_commit_is_held_to_the_same_definition_of_clean() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     assert [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]] == ["make check"]
+
+
+@pytest.mark.parametrize(("target", "status"), [("status", 2), ("stop", 0), ("down", 0)])
+def test_where_nothing_is_installed_nothing_runs_and_only_asking_whether_it_does_fails(
+    target: str, status: int, tmp_path: Path
+) -> None:
+    words = [shutil.which("make") or "make", target, f"VENV={tmp_path}", "PYTHON=python3"]
+
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == status
+    assert done.stdout == "Nothing runs: nothing is installed yet.\n"
