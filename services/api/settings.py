@@ -10,6 +10,9 @@ class Settings(CommonSettings, PostgresSettings):
 
     host: str = Field("127.0.0.1", description="address that dashboards and operators use")
     port: int = Field(8200, ge=0, le=65535, description="0 takes a free port")
+    connections_per_address: int = Field(
+        512, ge=0, description="connections that one address may have; 0: no limit"
+    )
     keys: SecretStr = Field(description="name:key, comma-separated; bearer tokens that may read")
     group: str = Field("segmenter", description="the segmenter's group whose lag is shown")
 

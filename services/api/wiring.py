@@ -8,6 +8,7 @@ from services.api.outbound.snapshots import PostgresSnapshots
 from services.api.settings import Settings
 from shared.clock import clock_from
 from shared.configuration import parse_keys
+from shared.http.guard import GuardLimits
 from shared.http.keys import KeyBook
 from shared.http.server import HttpServer
 from shared.observability.metrics import Metrics
@@ -34,7 +35,12 @@ class Api:
             metrics=metrics,
         )
         self._server = HttpServer(
-            app, host=settings.host, port=settings.port, service=SERVICE, metrics=metrics
+            app,
+            host=settings.host,
+            port=settings.port,
+            service=SERVICE,
+            metrics=metrics,
+            limits=GuardLimits(connections_per_address=settings.connections_per_address),
         )
 
     def parts(self) -> Parts:

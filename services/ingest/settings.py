@@ -10,6 +10,9 @@ class Settings(CommonSettings, KafkaSettings):
 
     host: str = Field("127.0.0.1", description="address that product apps send to")
     port: int = Field(8100, ge=0, le=65535, description="0 takes a free port")
+    connections_per_address: int = Field(
+        512, ge=0, description="connections that one address may have; 0: no limit"
+    )
     write_keys: SecretStr = Field(description="source:key, comma-separated; a source may have two")
 
     @field_validator("write_keys")

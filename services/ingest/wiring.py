@@ -7,6 +7,7 @@ from services.ingest.settings import Settings
 from shared.clock import SystemClock, clock_from
 from shared.configuration import parse_keys
 from shared.contracts import topics
+from shared.http.guard import GuardLimits
 from shared.http.keys import KeyBook
 from shared.http.probes import Health
 from shared.http.server import HttpServer
@@ -37,7 +38,12 @@ class Ingest:
             others=site(live=self._live, ready=self._ready, metrics=metrics),
         )
         self._server = HttpServer(
-            app, host=settings.host, port=settings.port, service=SERVICE, metrics=metrics
+            app,
+            host=settings.host,
+            port=settings.port,
+            service=SERVICE,
+            metrics=metrics,
+            limits=GuardLimits(connections_per_address=settings.connections_per_address),
         )
 
     def parts(self) -> Parts:

@@ -23,7 +23,7 @@ class GuardLimits:
     body_idle_s: float = 10.0  # between two pieces of a body
     body_s: float = 60.0  # for a whole body
     read_idle_s: float = 30.0  # without reading anything of an answer that waits to be read
-    connections_per_address: int = 512
+    connections_per_address: int = 512  # 0: no limit
 
 
 def guarded(limits: GuardLimits, *, closed: Callable[[str], None]) -> type[HttpToolsProtocol]:
@@ -57,7 +57,7 @@ class _Guarded(HttpToolsProtocol):
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
         self._counts[self._address] += 1
-        if self._counts[self._address] > self._limits.connections_per_address:
+        if 0 < self._limits.connections_per_address < self._counts[self._address]:
             self._cut("too_many_connections")
             return
         self._await_headers()

@@ -215,6 +215,13 @@ async def test_an_address_has_so_many_connections_and_no_more() -> None:
         assert (await ask(first))["path"] == "/a"
 
 
+async def test_an_address_has_any_number_of_connections_where_there_is_no_limit() -> None:
+    async with served(limits=GuardLimits(connections_per_address=0)) as server:
+        peers = [await server.peer() for _ in range(600)]
+
+        assert [(await ask(peer))["path"] for peer in peers] == ["/a"] * 600
+
+
 async def test_a_connection_that_ends_makes_room_for_another() -> None:
     async with served(limits=GuardLimits(connections_per_address=1)) as server:
         for _ in range(5):
