@@ -1,5 +1,6 @@
 """When an event really happened, given that the client's clock may be wrong."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,9 @@ PLAUSIBLE = timedelta(hours=24)
 # How far ahead of its receipt an event may claim to be.
 FUTURE = timedelta(minutes=10)
 _FIRST_YEAR = 1970
+# A number of milliseconds that lies before is taken for one of seconds: those of all years up to 2100
+# read as milliseconds of 1970.
+_FIRST_YEAR_IN_MILLISECONDS = 1990
 
 SKEW_CORRECTED = "skew_corrected"
 SKEW_IMPLAUSIBLE = "skew_implausible"
@@ -52,11 +56,7 @@ def parse_instant(value: object) -> datetime | None:
     instant, so that the rules for the past and the future judge it.
     """
     if isinstance(value, str):
-        try:
-            parsed = datetime.fromisoformat(value.strip())
-        except ValueError:
-            return None
-        return _in_utc(parsed)
+        return _parse_text(value.strip())
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
             return datetime.fromtimestamp(value / 1000, UTC)
@@ -67,6 +67,30 @@ def parse_instant(value: object) -> datetime | None:
 
 def is_before_computers(instant: datetime) -> bool:
     return instant.year < _FIRST_YEAR
+
+
+def looks_like_seconds(written: object, read: datetime) -> bool:
+    """Say whether a client wrote a number that, `read` as milliseconds, lies before all of them."""
+    return not isinstance(written, str) and read.year < _FIRST_YEAR_IN_MILLISECONDS
+
+
+def _parse_text(text: str) -> datetime | None:
+    text, later = _within_the_clock(text)
+    try:
+        return _in_utc(datetime.fromisoformat(text) + later)
+    except OverflowError:
+        return _LAST
+    except ValueError:
+        return None
+
+
+def _within_the_clock(text: str) -> tuple[str, timedelta]:
+    """Return the time without the hour 24 or the second 60, which Python lacks, and what to add for it."""
+    if midnight := _END_OF_DAY.fullmatch(text):
+        return f"{midnight[1]}00{midnight[2]}", timedelta(days=1)
+    if leap := _LEAP_SECOND.fullmatch(text):
+        return f"{leap[1]}59{leap[2]}", timedelta(seconds=1)
+    return text, timedelta()
 
 
 def _without_skew(
@@ -94,5 +118,9 @@ def _in_utc(instant: datetime) -> datetime:
         return _LAST if instant.year > _FIRST_YEAR else _FIRST
 
 
+_END_OF_DAY = re.compile(r"([0-9W-]+[Tt ])24((?::?00){0,2}(?:[.,]0+)?(?:[Zz]|[+-][0-9:]+)?)")
+_LEAP_SECOND = re.compile(
+    r"([0-9W-]+[Tt ][0-9]{2}:?[0-9]{2}:?)60(?:[.,][0-9]+)?((?:[Zz]|[+-][0-9:]+)?)"
+)
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)

@@ -105,6 +105,37 @@ def test_times_are_understood_as_clients_write_them(written: object, meant: date
     assert parse_instant(written) == meant
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2026-05-03T24:00:00Z", NOW.replace(hour=0)),
+        ("2026-05-03T24:00Z", NOW.replace(hour=0)),
+        ("2026-05-03 24:00:00.000", NOW.replace(hour=0)),
+        ("20260503T240000Z", NOW.replace(hour=0)),
+        ("2026-05-04T24:00:00+12:00", NOW),
+        ("2026-05-04T11:59:60Z", NOW),
+        ("2026-05-04T11:59:60.5Z", NOW),
+        ("20260504T115960", NOW),
+        ("2026-05-04T13:59:60+02:00", NOW),
+        ("9999-12-31T24:00:00Z", datetime.max.replace(tzinfo=UTC)),
+        ("9999-12-31T23:59:60Z", datetime.max.replace(tzinfo=UTC)),
+    ],
+)
+def test_the_end_of_a_day_and_a_leap_second_are_the_moment_that_follows(
+    written: str, meant: datetime
+) -> None:
+    assert parse_instant(written) == meant
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["2026-05-04T24:00:01Z", "2026-05-04T24:30Z", "2026-05-04T25:00Z", "2026-05-04T12:60:00Z",
+     "2026-05-04T12:00:61Z", "2026-02-30T24:00:00Z", "24:00:00", "2026-05-04T12:00:00+24:00"],
+)  # fmt: skip
+def test_a_time_beyond_the_end_of_a_day_or_a_minute_is_none(written: str) -> None:
+    assert parse_instant(written) is None
+
+
 @pytest.mark.parametrize("written", ["yesterday", "", True, [], {}, None, "2026-13-01T00:00:00Z"])
 def test_what_is_no_time_is_not_taken_for_one(written: object) -> None:
     assert parse_instant(written) is None
