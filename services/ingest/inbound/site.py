@@ -1,5 +1,7 @@
 """Everything but the hot routes: probes, what this address is, and JSON for every other path."""
 
+from collections.abc import Mapping
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -35,12 +37,12 @@ async def _greet(request: Request) -> Response:
 async def _refuse(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for nothing else
     code = error.detail.lower().replace(" ", "_")
-    return _json(sdk_error(code, error.detail), error.status_code)
+    return _json(sdk_error(code, error.detail), error.status_code, error.headers)
 
 
 async def _fail(_request: Request, _error: Exception) -> Response:
     return _json(sdk_error("internal_error", "this was our fault"), 500)
 
 
-def _json(body: bytes, status: int) -> Response:
-    return Response(body, status, media_type="application/json")
+def _json(body: bytes, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(body, status, headers=headers, media_type="application/json")
