@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from services.api.settings import Settings as ApiSettings
 from services.ingest.domain import clock_skew, contents
 from services.ingest.domain.admission import LARGEST_EVENT_BYTES, LONGEST_NAME
 from services.ingest.domain.feedback import FEEDBACK_NAMES
@@ -17,6 +18,7 @@ from services.ingest.domain.identity import LONGEST_ID
 from services.ingest.inbound.bodies import _NATIVE, MOST_EVENTS
 from services.ingest.inbound.routes import ROUTES
 from services.ingest.outbound.event_topic import LARGEST_DEAD_LETTER
+from services.ingest.settings import Settings as IngestSettings
 from shared.contracts.events import EventFlag
 from shared.http.guard import GuardLimits
 from shared.http.server import HttpServer
@@ -113,6 +115,9 @@ def test_every_limit_is_the_codes() -> None:
         == f"{guard.body_idle_s:.0f} s between two pieces, {guard.body_s:.0f} s in all"
     )
     assert shown["connections of one address"] == str(guard.connections_per_address)
+    for settings in (IngestSettings, ApiSettings):
+        field = settings.model_fields["connections_per_address"]
+        assert field.default == guard.connections_per_address
     assert LARGEST_DEAD_LETTER == MIB
     assert "the first MiB" in PAGE.section("## Dead letters")
 

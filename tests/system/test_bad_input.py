@@ -102,6 +102,15 @@ BAD = [
     ),
     BadEvent(with_time("yesterday"), "invalid_timestamp", "timestamp", name="no time"),
     BadEvent(
+        written(event(timestamp=1795521600)), "invalid_timestamp", "timestamp", name="seconds"
+    ),
+    BadEvent(
+        written(event(context={"active": "false"})),
+        "invalid_type",
+        "context.active",
+        name="a flag in words",
+    ),
+    BadEvent(
         with_properties(a=json.loads(nested(20))), "too_deep", None, name="20 levels of nesting"
     ),
     BadEvent(nested(100_000), "too_deep", None, name="100,000 levels of nesting"),
@@ -113,6 +122,22 @@ BODIES = [
     BadBody("/v1/batch", DEEP, 400, "too_deep", DEEP, name="100,000 levels around the events"),
     BadBody("/v1/batch", b'{"batch":[', 400, "invalid_json", b'{"batch":[', name="half a body"),
     BadBody("/v1/batch", b'{"batch":3}', 400, "invalid_body", b'{"batch":3}', name="no list"),
+    BadBody(
+        "/v1/batch",
+        flagged := b'{"batch":[],"historical":"no"}',
+        400,
+        "invalid_body",
+        flagged,
+        name="a flag in words",
+    ),
+    BadBody(
+        "/v1/batch",
+        trailed := gzip.compress(b'{"batch":[]}', mtime=0) + b"junk",
+        400,
+        "invalid_gzip",
+        trailed,
+        name="junk behind gzip",
+    ),
     BadBody(
         "/v1/batch", b"\x1f\x8bno gzip", 400, "invalid_gzip", b"\x1f\x8bno gzip", name="bad gzip"
     ),

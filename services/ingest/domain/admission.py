@@ -9,6 +9,7 @@ from services.ingest.domain import clock_skew
 from services.ingest.domain.clock_skew import Receipt, happened_at, parse_instant
 from services.ingest.domain.contents import (
     DEEPEST,
+    flag_of,
     mapping_of,
     refuse_negative_amounts,
     refuse_nul,
@@ -21,6 +22,7 @@ from shared.vocabulary import EventType
 
 LARGEST_EVENT_BYTES = 32 * 1024
 LONGEST_NAME = 200
+NAMELESS = "is missing or empty: a track event needs a name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,12 @@ def judge(
 
 def _event(fields: object, raw: bytes) -> Mapping[str, Any]:
     if not isinstance(fields, dict):
-        raise Refused("invalid_type", None, f"an event is an object, not {json_type(fields)}")
+        raise Refused("invalid_type", None, f"must be an object, not {json_type(fields)}")
     if len(raw) > LARGEST_EVENT_BYTES:
         raise Refused(
-            "event_too_large", None, f"has {len(raw)} bytes; {LARGEST_EVENT_BYTES} are taken"
+            "event_too_large",
+            None,
+            f"has {len(raw)} bytes; at most {LARGEST_EVENT_BYTES} are taken",
         )
     # The bytes tell cheaply that most events need no closer look.
     if raw.count(b"{") + raw.count(b"[") > DEEPEST:
@@ -70,8 +74,12 @@ def _admit(fields: Mapping[str, Any], circumstances: Circumstances, *, made_id: 
     anonymous_id = clean_person(fields.get("anonymousId"), field="anonymousId")
     user_id = clean_person(fields.get("userId"), field="userId") or anonymous_id
     if user_id is None:
-        raise Refused("missing_field", "userId", "neither a user id nor an anonymous id is given")
+        raise Refused(
+            "missing_field", "userId", "is missing or empty, and there is no anonymous id"
+        )
     name = _name(fields, kind)
+    active = flag_of(context, "active", within="context") is not False
+    historical = _says_historical(fields, context)
     refuse_negative_amounts(properties)
     original, timestamp, flags = _time(fields, circumstances)
     return Admitted(
@@ -82,8 +90,8 @@ def _admit(fields: Mapping[str, Any], circumstances: Circumstances, *, made_id: 
         name=name,
         timestamp=timestamp,
         original_timestamp=original,
-        active=context.get("active") is not False,
-        historical=circumstances.historical or _says_historical(fields, context),
+        active=active,
+        historical=circumstances.historical or historical,
         flags=flags,
         feedback=feedback_of(kind, name, fields),
     )
@@ -94,14 +102,14 @@ def _kind(fields: Mapping[str, Any], default: EventType | None) -> EventType:
     if given is None and default is not None:
         return default
     if given is None:
-        raise Refused("missing_field", "type", "is missing")
+        raise Refused("missing_field", "type", "is missing: an event of a batch says what it is")
     try:
         kind = EventType(given) if isinstance(given, str) else None
     except ValueError:
         kind = None
     if kind is None:
         known = ", ".join(EventType)
-        raise Refused("unknown_type", "type", f"must be one of {known}")
+        raise Refused("unknown_type", "type", f"must be one of: {known}")
     return kind
 
 
@@ -110,14 +118,14 @@ def _name(fields: Mapping[str, Any], kind: EventType) -> str | None:
     name = fields.get(field)
     if name is None:
         if kind is EventType.TRACK:
-            raise Refused("missing_field", "event", "a track event needs a name")
+            raise Refused("missing_field", "event", NAMELESS)
         return None
     if not isinstance(name, str):
         raise Refused("invalid_type", field, f"must be a string, not {json_type(name)}")
     if len(name) > LONGEST_NAME:
         raise Refused("name_too_long", field, f"is longer than {LONGEST_NAME} characters")
     if kind is EventType.TRACK and not name.strip():
-        raise Refused("missing_field", "event", "a track event needs a name")
+        raise Refused("missing_field", "event", NAMELESS)
     return name
 
 
@@ -130,6 +138,10 @@ def _time(
     original = parse_instant(written)
     if written is not None and original is None:
         raise Refused("invalid_timestamp", field, "is not an ISO 8601 time")
+    if original is not None and clock_skew.looks_like_seconds(written, original):
+        raise Refused(
+            "invalid_timestamp", field, "must be in milliseconds since 1970, and looks like seconds"
+        )
     if original is not None and clock_skew.is_before_computers(original):
         raise Refused("timestamp_out_of_range", field, "lies before 1970")
     sent_at = parse_instant(fields.get("sentAt")) or circumstances.sent_at
@@ -140,4 +152,5 @@ def _time(
 
 
 def _says_historical(fields: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
-    return fields.get("historical") is True or context.get("historical") is True
+    said = (flag_of(fields, "historical"), flag_of(context, "historical", within="context"))
+    return True in said

@@ -23,9 +23,18 @@ def mapping_of(fields: Mapping[str, Any], field: str) -> Mapping[str, Any]:
         raise Refused(
             "too_many_properties",
             field,
-            f"has {len(value)} properties; {MOST_PROPERTIES} are taken",
+            f"has {len(value)} entries; at most {MOST_PROPERTIES} are taken",
         )
     return value
+
+
+def flag_of(fields: Mapping[str, Any], name: str, *, within: str | None = None) -> bool | None:
+    """Return the flag under `name`, None where it is absent or null. Raises Refused."""
+    value = fields.get(name)
+    if value is None or isinstance(value, bool):
+        return value
+    field = name if within is None else f"{within}.{name}"
+    raise Refused("invalid_type", field, f"must be true or false, not {json_type(value)}")
 
 
 def refuse_too_deep(fields: Mapping[str, Any]) -> None:

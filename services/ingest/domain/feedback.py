@@ -36,7 +36,7 @@ def feedback_of(
     text = properties.get("text") or properties.get("review_body")
     if not isinstance(text, str) or not text.strip():
         if declared:
-            raise Refused("missing_field", "text", "feedback needs a text")
+            raise Refused("missing_field", "text", "is missing or empty: feedback needs a text")
         return None  # only its name sounds like it
     return FeedbackText(text, _channel(properties), _rating(properties))
 

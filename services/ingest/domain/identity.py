@@ -52,11 +52,17 @@ def clean_person(value: object, *, field: str) -> str | None:
     text = clean_id(value, field=field)
     # A quoted word is the same mistake one step earlier.
     if text is not None and text.strip("\"'").lower() in JUNK_IDS:
-        raise Refused("junk_id", field, f"{text!r} is not an id of one person")
+        raise Refused("junk_id", field, f"is {text!r}, which is not the id of one person")
     return text
 
 
 def json_type(value: object) -> str:
-    """Return what JSON calls the value's type."""
-    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
-    return "null" if value is None else names.get(type(value), "object")
+    """Return what JSON calls the value's type, with its article."""
+    names = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "an array",
+    }
+    return "null" if value is None else names.get(type(value), "an object")

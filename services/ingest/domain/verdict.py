@@ -8,7 +8,10 @@ from shared.vocabulary import EventType
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an event is not taken. `field` is in the client's own spelling (None: the whole)."""
+    """Why an event is not taken. `field` is in the client's own spelling (None: the whole).
+
+    `reason` says it of the field, or of the whole: "must be a string", "is missing".
+    """
 
     code: str
     field: str | None

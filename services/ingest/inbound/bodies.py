@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from services.ingest.domain.identity import json_type
 from services.ingest.inbound.body import BodyRefused
 from services.ingest.inbound.lenient import explain
 from services.ingest.inbound.splitting import Split, split
@@ -81,13 +82,15 @@ def read_batch(body: bytes) -> Contents:
     """Read Segment's `{"batch": [...]}`. Raises BodyRefused."""
     batch = _decode(_batch, body, parts=_BATCH)
     _check_count(len(batch.batch), body)
-    shared = batch.context if isinstance(batch.context, dict) else None
+    shared = _object(batch.context, "context", body)
     _check_shared(shared, len(batch.batch), body)
+    historical = _flag(batch.historical_migration, "historical_migration", body)
+    historical = _flag(batch.historical, "historical", body) or historical
     return Contents(
         [_with_context(_offer(bytes(raw)), shared) for raw in batch.batch],
         key=_text(batch.writeKey),
         sent_at=batch.sentAt if batch.sentAt is not None else batch.sent_at,
-        historical=batch.historical_migration is True or batch.historical is True,
+        historical=historical,
     )
 
 
@@ -106,7 +109,7 @@ def read_native(body: bytes) -> Contents:
     return Contents(
         [_native(_offer(bytes(raw))) for raw in batch.events],
         sent_at=batch.sent_at,
-        historical=batch.historical is True,
+        historical=_flag(batch.historical, "historical", body),
     )
 
 
@@ -120,7 +123,8 @@ def _whole(body: bytes) -> Offer:
     """Read the body as one event. Raises BodyRefused where it is no JSON at all."""
     offer = _offer(body)
     if offer.undecodable is not None and offer.fields is None:
-        raise BodyRefused(400, offer.undecodable.code, offer.undecodable.reason, seen=body)
+        refusal = offer.undecodable
+        raise BodyRefused(400, refusal.code, refusal.reason, field=refusal.field, seen=body)
     return offer
 
 
@@ -169,14 +173,16 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes, *, parts: str | Non
     """
     try:
         return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise BodyRefused(400, "invalid_body", str(error), seen=body) from None
+    except msgspec.ValidationError:
+        raise _misshapen(body, parts or "") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         found = split(body, parts=parts)
         shell = None if found is None else _shell(decoder, found)
         if shell is None:
             _, refusal = explain(body, error)
-            raise BodyRefused(400, refusal.code, refusal.reason, seen=body) from None
+            raise BodyRefused(
+                400, refusal.code, refusal.reason, field=refusal.field, seen=body
+            ) from None
         return shell
 
 
@@ -193,12 +199,42 @@ def _shell(decoder: msgspec.json.Decoder[Any], found: Split) -> Any:
     return shell
 
 
+def _misshapen(body: bytes, parts: str) -> BodyRefused:
+    """Say why a body is not an object with a list of that name."""
+    try:
+        fields = _anything.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _, refusal = explain(body, error)
+        return BodyRefused(400, refusal.code, refusal.reason, field=refusal.field, seen=body)
+    if not isinstance(fields, dict):
+        reason = f"must be an object with a list {parts!r}, not {json_type(fields)}"
+        return BodyRefused(400, "invalid_body", reason, seen=body)
+    if parts not in fields:
+        return BodyRefused(400, "invalid_body", "is missing", field=parts, seen=body)
+    reason = f"must be an array, not {json_type(fields[parts])}"
+    return BodyRefused(400, "invalid_body", reason, field=parts, seen=body)
+
+
+def _flag(value: Any, field: str, body: bytes) -> bool:
+    if value is None or isinstance(value, bool):
+        return value is True
+    reason = f"must be true or false, not {json_type(value)}"
+    raise BodyRefused(400, "invalid_body", reason, field=field, seen=body)
+
+
+def _object(value: Any, field: str, body: bytes) -> dict[str, Any] | None:
+    if value is None or isinstance(value, dict):
+        return value
+    reason = f"must be an object, not {json_type(value)}"
+    raise BodyRefused(400, "invalid_body", reason, field=field, seen=body)
+
+
 def _check_count(count: int, body: bytes) -> None:
     if count > MOST_EVENTS:
         raise BodyRefused(
             413,
             "too_many_events",
-            f"{count} events; a request has at most {MOST_EVENTS}",
+            f"has {count} events; at most {MOST_EVENTS} are taken",
             seen=body,
         )
 
@@ -208,7 +244,8 @@ def _check_shared(shared: dict[str, Any] | None, count: int, body: bytes) -> Non
         raise BodyRefused(
             413,
             "context_too_large",
-            f"the context, repeated in {count} events, has more than {LARGEST_SHARED} bytes",
+            f"comes to more than {LARGEST_SHARED} bytes, repeated in {count} events",
+            field="context",
             seen=body,
         )
 

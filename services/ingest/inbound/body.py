@@ -5,10 +5,13 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from services.ingest.domain.verdict import Refusal
+
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = 16 + zlib.MAX_WBITS
+_FEED = 16 * 1024
 _PIECE = 256 * 1024
 
 
@@ -21,13 +24,14 @@ class BodyLimits:
 
 
 class BodyRefused(Exception):
-    """A body that is not taken: the status, a code and why. `seen` is what came of it."""
+    """A body that is not taken: the status, and why. `seen` is what came of it."""
 
-    def __init__(self, status: int, code: str, message: str, *, seen: bytes = b"") -> None:
-        super().__init__(message)
+    def __init__(
+        self, status: int, code: str, reason: str, *, field: str | None = None, seen: bytes = b""
+    ) -> None:
+        super().__init__(reason)
         self.status = status
-        self.code = code
-        self.message = message
+        self.refusal = Refusal(code, field, reason)
         self.seen = seen
 
 
@@ -43,9 +47,11 @@ async def read_body(
     encoding = headers.get(b"content-encoding", b"").strip().lower()
     if encoding not in (b"", b"identity", b"gzip", b"x-gzip"):
         name = encoding[:40].decode("latin-1")
-        raise BodyRefused(400, "unknown_encoding", f"content encoding {name!r}", seen=wire)
+        raise BodyRefused(
+            400, "unknown_encoding", f"has a Content-Encoding that is not gzip: {name!r}", seen=wire
+        )
     # By header or by its first bytes: some SDKs compress and do not say so.
-    if encoding in (b"gzip", b"x-gzip") or wire.startswith(_GZIP_MAGIC):
+    if wire and (encoding in (b"gzip", b"x-gzip") or wire.startswith(_GZIP_MAGIC)):
         return _inflate(wire, limit=limits.inflated)
     return wire
 
@@ -53,7 +59,7 @@ async def read_body(
 async def _read_wire(receive: Receive, headers: Mapping[bytes, bytes], *, limit: int) -> bytes:
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > limit:
-        raise BodyRefused(413, "body_too_large", f"a body has at most {limit} bytes here")
+        raise BodyRefused(413, "body_too_large", f"has more than {limit} bytes")
     pieces: list[bytes] = []
     size = 0
     while True:
@@ -66,7 +72,7 @@ async def _read_wire(receive: Receive, headers: Mapping[bytes, bytes], *, limit:
             raise BodyRefused(
                 413,
                 "body_too_large",
-                f"a body has at most {limit} bytes here",
+                f"has more than {limit} bytes",
                 seen=b"".join([*pieces, piece]),
             )
         pieces.append(piece)
@@ -75,23 +81,27 @@ async def _read_wire(receive: Receive, headers: Mapping[bytes, bytes], *, limit:
 
 
 def _inflate(wire: bytes, *, limit: int) -> bytes:
-    """Inflate no further than the limit: a bomb costs `limit` bytes, not what it claims to be."""
+    """Inflate all members, no further than the limit: a bomb costs `limit` bytes, not what it claims."""
     inflater = zlib.decompressobj(_GZIP)
     pieces: list[bytes] = []
     size = 0
-    rest = wire
     try:
-        while rest and not inflater.eof:
-            piece = inflater.decompress(rest, _PIECE)
-            rest = inflater.unconsumed_tail
-            size += len(piece)
-            if size > limit:
-                raise BodyRefused(
-                    413, "body_too_large", f"inflates to more than {limit} bytes", seen=wire
-                )
-            pieces.append(piece)
-    except zlib.error as error:
-        raise BodyRefused(400, "invalid_gzip", f"not gzip: {error}", seen=wire) from None
+        # A little at a time: what is left behind a member is copied, and there may be many.
+        for start in range(0, len(wire), _FEED):
+            rest = wire[start : start + _FEED]
+            while rest:
+                if inflater.eof:
+                    inflater = zlib.decompressobj(_GZIP)
+                piece = inflater.decompress(rest, _PIECE)
+                rest = inflater.unconsumed_tail or inflater.unused_data
+                size += len(piece)
+                if size > limit:
+                    raise BodyRefused(
+                        413, "body_too_large", f"inflates to more than {limit} bytes", seen=wire
+                    )
+                pieces.append(piece)
+    except zlib.error:
+        raise BodyRefused(400, "invalid_gzip", "is not gzip to its end", seen=wire) from None
     if not inflater.eof:
-        raise BodyRefused(400, "invalid_gzip", "not gzip: it ends too early", seen=wire)
+        raise BodyRefused(400, "invalid_gzip", "is gzip that ends too early", seen=wire)
     return b"".join(pieces)

@@ -113,16 +113,14 @@ class EventsHttp:
         if answer.unsure:
             await _send(send, 503, _TRY_AGAIN, [(b"retry-after", RETRY_AFTER_S)])
         elif route.single and answer.faults:
-            refusal = answer.faults[0].refusal
-            body = sdk_error(refusal.code, _sentence(refusal), field=refusal.field)
-            await _send(send, 400, body)
+            await _send(send, 400, _sdk_error(answer.faults[0].refusal, whole="the event"))
         else:
             await _send(send, 200, _report(answer))
 
     async def _refuse_body(self, refused: BodyRefused, source: str | None, send: Send) -> None:
         """Keep the body if its sender is known, and answer. It must not be lost, nor anyone's to fill."""
         if source is not None and refused.seen:
-            letter = Rejected(Refusal(refused.code, None, refused.message), refused.seen)
+            letter = Rejected(refused.refusal, refused.seen)
             _, kept = await self._topic.keep(
                 [], [letter], source=source, received_at=self._clock.now()
             )
@@ -130,10 +128,10 @@ class EventsHttp:
                 await _send(send, 503, _TRY_AGAIN, [(b"retry-after", RETRY_AFTER_S)])
                 return
         else:
-            self._metrics.count(m.INGEST_REFUSED, refused.code)
+            self._metrics.count(m.INGEST_REFUSED, refused.refusal.code)
         # The connection stays open while the rest of the body comes: closing it would reset it
         # under a client that still sends, and that one would never see the answer.
-        await _send(send, refused.status, sdk_error(refused.code, refused.message))
+        await _send(send, refused.status, _sdk_error(refused.refusal, whole="the body"))
 
     def _receipt(self) -> Receipt:
         return Receipt(product=self._clock.now(), machine=self._machine.now())
@@ -173,13 +171,17 @@ def _error(fault: Fault) -> dict[str, Any]:
         "index": fault.index,
         "messageId": fault.message_id,
         "code": fault.refusal.code,
-        "message": _sentence(fault.refusal),
+        "message": _sentence(fault.refusal, whole="the event"),
         "field": fault.refusal.field,
     }
 
 
-def _sentence(refusal: Refusal) -> str:
-    return f"{refusal.field} {refusal.reason}" if refusal.field else refusal.reason
+def _sdk_error(refusal: Refusal, *, whole: str) -> bytes:
+    return sdk_error(refusal.code, _sentence(refusal, whole=whole), field=refusal.field)
+
+
+def _sentence(refusal: Refusal, *, whole: str) -> str:
+    return f"{refusal.field or whole} {refusal.reason}"
 
 
 def _new_id() -> str:

@@ -8,7 +8,7 @@ from services.ingest.domain.admission import Circumstances, judge
 from services.ingest.domain.verdict import Admitted, Refusal
 from services.ingest.usecases.ports import EventTopic, Incoming, Kept, Rejected
 
-TOO_LARGE_FOR_LOG = Refusal("refused_by_log", None, "the log does not take it")
+TOO_LARGE_FOR_LOG = Refusal("refused_by_log", None, "is not taken by the log")
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,10 @@ def test_a_plain_event_is_admitted_as_it_is() -> None:
         ({"properties": {str(n): n for n in range(101)}}, "too_many_properties", "properties"),
         ({"traits": []}, "invalid_type", "traits"),
         ({"context": 1}, "invalid_type", "context"),
+        ({"historical": "true"}, "invalid_type", "historical"),
+        ({"context": {"historical": 1}}, "invalid_type", "context.historical"),
+        ({"context": {"active": "false"}}, "invalid_type", "context.active"),
+        ({"context": {"active": 0}}, "invalid_type", "context.active"),
         ({"properties": {"revenue": -1}}, "negative_amount", "properties.revenue"),
         ({"properties": {"price": "-0.01"}}, "negative_amount", "properties.price"),
         ({"properties": {"total": "much"}}, "invalid_amount", "properties.total"),
@@ -91,6 +95,42 @@ def test_what_can_not_be_taken_is_refused_with_its_field_and_a_code(
     assert isinstance(verdict, Refusal)
     assert (verdict.code, verdict.field) == (code, field)
     assert verdict.reason
+
+
+@pytest.mark.parametrize("seconds", [1795521600, 1795521600.5, 0, -1, 4102444800, -(10**30)])
+@pytest.mark.parametrize("field", ["timestamp", "originalTimestamp"])
+def test_a_time_in_seconds_is_refused_and_not_taken_for_milliseconds_of_1970(
+    field: str, seconds: float
+) -> None:
+    verdict = judged(**{field: seconds})
+
+    assert verdict == Refusal(
+        "invalid_timestamp",
+        field,
+        "must be in milliseconds since 1970, and looks like seconds",
+    )
+
+
+def test_a_time_in_milliseconds_is_taken_from_1990_on() -> None:
+    first = datetime(1990, 1, 1, tzinfo=UTC)
+
+    assert admitted(timestamp=first.timestamp() * 1000).timestamp == first
+    assert isinstance(judged(timestamp=first.timestamp() * 1000 - 1), Refusal)
+    assert admitted(timestamp="1980-05-04T12:00:00Z").timestamp.year == 1980
+
+
+@pytest.mark.parametrize("sent_at", ["soon", True, {}, 1795521600])
+def test_a_sending_time_that_makes_no_sense_changes_nothing(sent_at: object) -> None:
+    verdict = admitted(timestamp="2026-05-04T11:00:00Z", sentAt=sent_at)
+
+    assert verdict.timestamp == NOW - timedelta(hours=1)
+
+
+@pytest.mark.parametrize("rating", ["5", True, None, [5], {}])
+def test_a_rating_that_is_no_number_is_left_out(rating: object) -> None:
+    verdict = admitted(type="feedback", properties={"text": "slow", "rating": rating})
+
+    assert verdict.feedback == FeedbackText("slow", None, None)
 
 
 def test_ten_megabytes_of_id_are_refused_before_anything_looks_at_them() -> None:

@@ -61,7 +61,7 @@ async def test_one_bad_event_does_not_refuse_its_neighbours(ingest: Site) -> Non
             "index": 1,
             "messageId": "bad",
             "code": "junk_id",
-            "message": "userId 'null' is not an id of one person",
+            "message": "userId is 'null', which is not the id of one person",
             "field": "userId",
         }
     ]
@@ -207,6 +207,84 @@ async def test_a_body_that_can_not_be_read_is_refused_and_kept(
         assert letter(ingest.dead_letters()[0]).value == body[: 1024 * 1024]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field", "message"),
+    [
+        ("batch", b"", None, "the body is empty"),
+        ("track", b" \n", None, "the body is empty"),
+        ("events", b"", None, "the body is empty"),
+        ("track", b'{"userId": ada}', None, "the body is no JSON (at byte 11)"),
+        ("events", b"[1", None, "the body is no JSON: it ends too early"),
+        ("track", b'{"a": "\xff"}', None, "the body is not UTF-8 (at byte 7)"),
+        ("batch", b"[]", None, "the body must be an object with a list 'batch', not an array"),
+        ("batch", b"{}", "batch", "batch is missing"),
+        ("batch", b'{"batch": 3}', "batch", "batch must be an array, not a number"),
+        ("batch", b'{"batch": 3', None, "the body is no JSON: it ends too early"),
+        ("events", b'{"events": {}}', "events", "events must be an array, not an object"),
+        ("track", b"3", None, "the event must be an object, not a number"),
+        ("track", b'{"event": "x"}', "userId",
+         "userId is missing or empty, and there is no anonymous id"),
+        ("track", b'{"userId": "a"}', "event",
+         "event is missing or empty: a track event needs a name"),
+        ("track", b'{"userId": "a", "event": []}', "event", "event must be a string, not an array"),
+        ("track", b'{"userId": "a", "event": "x", "type": "feedback"}', "text",
+         "text is missing or empty: feedback needs a text"),
+        ("track", gzip.compress(b"{}")[:-1], None, "the body is gzip that ends too early"),
+        ("track", gzip.compress(b"{}") + b"junk", None, "the body is not gzip to its end"),
+    ],
+)  # fmt: skip
+async def test_a_refusal_is_an_english_sentence(
+    ingest: Site, path: str, body: bytes, field: str | None, message: str
+) -> None:
+    answer = await ingest.post(f"/v1/{path}", body)
+
+    assert answer.status_code == 400
+    assert (answer.json()["message"], answer.json().get("field")) == (message, field)
+
+
+async def test_a_fault_of_one_event_among_many_is_told_of_the_event(ingest: Site) -> None:
+    body = b'{"batch": [{"userId": ada}, {"userId": "\xff"}, 3]}'
+
+    answer = await ingest.post("/v1/batch", body)
+
+    assert [error["message"] for error in answer.json()["errors"]] == [
+        "the event is no JSON (at byte 11)",
+        "the event is not UTF-8 (at byte 12)",
+        "the event must be an object, not a number",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "field"),
+    [
+        ("/v1/batch", {"historical": "yes"}, "historical"),
+        ("/v1/batch", {"historical_migration": 1}, "historical_migration"),
+        ("/v1/batch", {"context": [1]}, "context"),
+        ("/v1/batch", {"context": "none"}, "context"),
+        ("/v1/events", {"historical": {}}, "historical"),
+    ],
+)
+async def test_a_batch_that_says_something_senseless_of_its_events_is_refused(
+    ingest: Site, path: str, fields: dict[str, Any], field: str
+) -> None:
+    parts = path.removeprefix("/v1/")
+
+    answer = await ingest.post(path, {parts: [track()]} | fields)
+
+    assert answer.status_code == 400
+    assert (answer.json()["code"], answer.json()["field"]) == ("invalid_body", field)
+    kept = letter(ingest.dead_letters()[0])
+    assert (kept.code, kept.field) == ("invalid_body", field)
+    assert not ingest.events()
+
+
+async def test_a_batch_may_leave_open_what_it_could_say_of_its_events(ingest: Site) -> None:
+    body = {"batch": [track()], "context": None, "historical": False, "historical_migration": None}
+
+    assert (await ingest.post("/v1/batch", body)).json()["accepted"] == 1
+    assert not ingest.events()[0].historical
+
+
 async def test_a_body_above_the_limit_is_refused_by_its_announced_length(ingest: Site) -> None:
     answer = await ingest.post("/v1/track", track(properties={"x": "y" * 1_100_000}))
 
@@ -231,6 +309,33 @@ async def test_gzip_is_known_by_its_first_bytes_and_content_types_are_ignored(
     answer = await ingest.post("/v1/batch", body, headers=headers | {"content-type": kind})
 
     assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+
+
+@pytest.mark.parametrize("cut", [1, 30_000])
+async def test_all_members_of_a_gzip_are_read(ingest: Site, cut: int) -> None:
+    batch = [track(messageId=str(number), properties={"x": "y" * 900}) for number in range(50)]
+    body = json.dumps({"batch": batch}).encode()
+    packed = gzip.compress(body[:cut]) + gzip.compress(b"") + gzip.compress(body[cut:])
+
+    answer = await ingest.post("/v1/batch", packed)
+
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 50)
+
+
+async def test_the_members_of_a_gzip_have_one_limit_together(ingest: Site) -> None:
+    answer = await ingest.post("/v1/batch", gzip.compress(b" " * 1024 * 1024) * 6)
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("junk", [b"x", b"\x00", b"\x1f", b"junk" * 10_000, b"\x1f\x8b\x08"])
+async def test_a_gzip_with_junk_behind_it_is_refused(ingest: Site, junk: bytes) -> None:
+    body = gzip.compress(json.dumps({"batch": [track()]}).encode()) + junk
+
+    answer = await ingest.post("/v1/batch", body)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_gzip")
+    assert not ingest.events()
 
 
 async def test_an_unknown_encoding_is_refused(ingest: Site) -> None:
@@ -392,6 +497,19 @@ async def test_another_method_is_refused_in_json(ingest: Site, method: str, path
 
     assert answer.status_code == 405
     assert {"code", "message"} <= answer.json().keys()
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/", "GET"), ("/livez", "GET"), ("/readyz", "GET"), ("/metrics", "GET"), ("/v1/t", "POST")],
+)
+async def test_an_address_that_takes_another_method_says_which(
+    ingest: Site, path: str, allowed: str
+) -> None:
+    answer = await ingest.client.delete(path)
+
+    assert answer.status_code == 405
+    assert allowed in answer.headers["allow"].split(", ")
 
 
 @pytest.mark.parametrize(
