@@ -165,7 +165,8 @@ def _explain(error: ValidationError, *, service: str) -> str:
         location: tuple[Any, ...] = problem["loc"]
         name = variable_name(str(location[0]), service=service) if location else service
         missing = problem["type"] == "missing"
-        lines.append(f"{name} is missing" if missing else f"{name}: {problem['msg']}")
+        why = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{name} is missing" if missing else f"{name}: {why}")
     return "; ".join(lines)
 
 
