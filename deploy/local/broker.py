@@ -86,8 +86,17 @@ class LocalBroker:
         if self._server is None:
             raise RuntimeError("begin first")
         children.wait_until(
-            self._leads, child=self._server, what="Kafka", log=self.log, within_s=within_s
+            self._leads,
+            child=self._server,
+            port=self.port,
+            what="Kafka",
+            log=self.log,
+            within_s=within_s,
         )
+
+    def ready(self) -> bool:
+        pid = self.pid
+        return pid is not None and children.serves(pid, self.port) and self._leads()
 
     def stop(self) -> None:
         """Stop in order: logs flushed, so that the next start has nothing to recover."""
@@ -132,15 +141,19 @@ class LocalBroker:
             raise DidNotStart(f"Kafka could not format {data}\n{children.tail(self.log)}")
 
     def _leads(self) -> bool:
-        """Tell whether the broker answers, and counts itself among the live ones."""
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2.0) as link:
-                link.sendall(struct.pack(">i", len(_METADATA_REQUEST)) + _METADATA_REQUEST)
-                answer = _receive(link, 12)
-        except OSError:
-            return False
-        brokers: int = struct.unpack(">iii", answer)[2]  # size, correlation id, brokers
-        return brokers > 0
+        return leads(self.port)
+
+
+def leads(port: int) -> bool:
+    """Tell whether the broker there answers, and counts itself among the live ones."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2.0) as link:
+            link.sendall(struct.pack(">i", len(_METADATA_REQUEST)) + _METADATA_REQUEST)
+            answer = _receive(link, 12)
+    except OSError:
+        return False
+    brokers: int = struct.unpack(">iii", answer)[2]  # size, correlation id, brokers
+    return brokers > 0
 
 
 def _cluster_id() -> str:

@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
+from deploy.local import ports
 from deploy.local.errors import DidNotStart
 
 _BECOME = Path(__file__).with_name("child.py")
@@ -66,18 +69,42 @@ def wait_until(
     ready: Callable[[], bool],
     *,
     child: subprocess.Popen[bytes],
+    port: int | None = None,
     what: str,
     log: Path,
     within_s: float,
 ) -> None:
-    """Wait for a program to become ready. Raises DidNotStart with the end of its log."""
+    """Wait for a program to become ready. Raises DidNotStart with the end of its log.
+
+    Where its port is given, an answer counts only while the program itself listens there: another
+    one may have taken it.
+    """
     deadline = time.monotonic() + within_s
-    while not ready():
+    while not ((port is None or serves(child.pid, port)) and ready() and child.poll() is None):
         if child.poll() is not None:
-            raise DidNotStart(f"{what} ended with status {child.returncode}\n{tail(log)}")
+            how = f"status {child.returncode}{'' if port is None else taken_port(port)}"
+            raise DidNotStart(f"{what} ended with {how}\n{tail(log)}")
         if time.monotonic() > deadline:
             raise DidNotStart(f"{what} was not ready after {within_s:.0f} s\n{tail(log)}")
         time.sleep(POLL_S)
+
+
+def serves(pid: int, port: int) -> bool:
+    """Tell whether this very process listens there, as far as we may look into it."""
+    try:
+        links = psutil.Process(pid).net_connections(kind="tcp")
+    except psutil.AccessDenied:  # as root without all of root's rights, into what runs as nobody
+        return True
+    except psutil.NoSuchProcess:
+        return False
+    return any(link.status == psutil.CONN_LISTEN and link.laddr.port == port for link in links)
+
+
+def taken_port(port: int) -> str:
+    """Return words to follow the end of a program, where another one listens on its port."""
+    if ports.is_free(port):
+        return ""
+    return f": another program has taken port {port}; the next `make run` chooses a free one"
 
 
 def listens(port: int, host: str = "127.0.0.1") -> bool:

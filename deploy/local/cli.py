@@ -36,16 +36,20 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run(state: State, asked: argparse.Namespace) -> int:
     if state.holder() is not None:
-        print("Ebbtide is up already.")
-        return print_status(state)
+        return _say_what_runs(state)
     if asked.detach:
         return background.run_detached(state)
     try:
         parent = os.getppid() if asked.with_parent else None
         return Supervisor(state, verbose=asked.verbose, parent=parent).run()
-    except AlreadyRunning as error:  # another one was quicker, between the question and the lock
-        print(error)
-        return 0
+    except AlreadyRunning:  # another one was quicker, between the question and the lock
+        return _say_what_runs(state)
+
+
+def _say_what_runs(state: State) -> int:
+    if state.read_run() is not None:
+        print("Ebbtide is up already.")
+    return print_status(state)
 
 
 def _status(state: State, _asked: argparse.Namespace) -> int:

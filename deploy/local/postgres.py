@@ -7,6 +7,8 @@ server behind when its parent is killed.
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
@@ -31,6 +33,9 @@ SETTINGS = {
 }
 # For data that nobody will miss: a power cut may lose it, a killed server does not.
 THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "max_connections": "400"}
+
+
+_SSL_REQUEST = struct.pack(">ii", 8, 80_877_103)  # needs no role, and is answered by one letter
 
 
 class LocalPostgres:
@@ -95,8 +100,17 @@ class LocalPostgres:
             death_signal=signal.SIGQUIT,  # at once, and without leaving shared memory behind
         )
         children.wait_until(
-            self._answers, child=self._server, what="Postgres", log=self.log, within_s=within_s
+            self._answers,
+            child=self._server,
+            port=self.port,
+            what="Postgres",
+            log=self.log,
+            within_s=within_s,
         )
+
+    def ready(self) -> bool:
+        pid = self.pid
+        return pid is not None and children.serves(pid, self.port) and self._answers()
 
     def stop(self) -> None:
         """Stop in order: no new work, connections closed, everything on disk."""
@@ -175,3 +189,13 @@ class LocalPostgres:
             before = psutil.Process(pid)
             if before.name() == "postgres" and pid != os.getpid():
                 psutil.wait_procs([before], timeout=within_s)
+
+
+def takes_connections(port: int) -> bool:
+    """Tell whether the server there answers the first words of a client."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2.0) as link:
+            link.sendall(_SSL_REQUEST)
+            return link.recv(1) in {b"S", b"N"}
+    except OSError:
+        return False

@@ -17,12 +17,17 @@ class Program(Protocol):
     """A running program that can be started again."""
 
     log: Path
+    port: int
 
     @property
     def process(self) -> subprocess.Popen[bytes] | None: ...
 
     def start(self) -> None:
         """Start and wait until it is of use. Raises DidNotStart."""
+        ...
+
+    def ready(self) -> bool:
+        """Tell whether it is of use now. Takes a second or two at most."""
         ...
 
     def stop(self) -> None:
@@ -33,11 +38,12 @@ class Program(Protocol):
 class ServiceProgram:
     """One of the four services."""
 
-    def __init__(self, name: str, *, env: Mapping[str, str], url: str, log: Path) -> None:
+    def __init__(self, name: str, *, env: Mapping[str, str], port: int, log: Path) -> None:
         self.name = name
         self.log = log
+        self.port = port
         self._env = env
-        self._ready_url = f"{url}/readyz"
+        self._ready_url = f"http://{services.HOST}:{port}/readyz"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,6 +61,7 @@ class ServiceProgram:
         children.wait_until(
             lambda: services.answers(self._ready_url),
             child=self._process,
+            port=self.port,
             what=self.name,
             log=self.log,
             within_s=within_s,
@@ -63,6 +70,13 @@ class ServiceProgram:
     def start(self) -> None:
         """Start without waiting: one that comes back finds the others in their own time."""
         self.begin()
+
+    def ready(self) -> bool:
+        return (
+            self._process is not None
+            and children.serves(self._process.pid, self.port)
+            and services.answers(self._ready_url)
+        )
 
     def stop(self) -> None:
         if self._process is not None:

@@ -1,5 +1,6 @@
 """The services as programs: their order, and the environment that each is started with."""
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,15 +63,29 @@ def override(base: Mapping[str, str], decided: Mapping[str, str]) -> dict[str, s
 
 def answers(url: str, *, within_s: float = 2.0) -> bool:
     """Tell whether a GET is answered with a success."""
+    return not trouble(url, within_s=within_s)
+
+
+def trouble(url: str, *, within_s: float = 2.0) -> str:
+    """Return why a probe is not answered with a success, in the service's own words; or nothing."""
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or HOST, parts.port, timeout=within_s)
     try:
         connection.request("GET", parts.path)
-        return connection.getresponse().status == HTTPStatus.OK
+        answer = connection.getresponse()
+        return "" if answer.status == HTTPStatus.OK else _reason(answer.read())
     except (OSError, HTTPException):
-        return False
+        return "it does not answer"
     finally:
         connection.close()
+
+
+def _reason(body: bytes) -> str:
+    try:
+        checks = json.loads(body)["checks"].items()
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return "it says that it is not"
+    return "; ".join(f"{name}: {found}" for name, found in checks if found != "ok")
 
 
 def python() -> Path:

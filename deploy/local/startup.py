@@ -121,7 +121,7 @@ class Startup:
     def _service(self, name: str) -> ServiceProgram:
         plan = self._plan
         env = services.environment(name, plan.surroundings(), port=plan.ports[name], base=plan.base)
-        return ServiceProgram(name, env=env, url=plan.url(name), log=self._state.log(name))
+        return ServiceProgram(name, env=env, port=plan.ports[name], log=self._state.log(name))
 
     @staticmethod
     def _external(given: str | None) -> str:

@@ -87,6 +87,9 @@ class State:
     def write_run(self, info: RunInfo) -> None:
         write_private(self._run_file, asdict(info))
 
+    def published(self) -> bool:
+        return self._run_file.exists()
+
     def read_run(self) -> RunInfo | None:
         """Return what the running supervisor wrote; None when nothing runs, or not yet."""
         if self.holder() is None or not self._run_file.exists():

@@ -34,6 +34,7 @@ class Supervisor:
         self._display = Display(total=STEPS)
         self._programs: dict[str, Program] = {}
         self._restarts: dict[str, Restarts] = {}
+        self._awaited: set[str] = set()  # started again, and not of use yet
         self._follower = LogFollower() if verbose else None
         self._parent = parent
         self._stopping = False
@@ -93,6 +94,8 @@ class Supervisor:
         while self._parent is None or os.getppid() == self._parent:
             for name, program in self._programs.items():
                 self._look_after(name, program)
+            if not self._state.published():  # somebody has deleted the file
+                self._publish()
             self._show_logs()
             time.sleep(_BEAT_S)
         self._display.say("what started this has ended")
@@ -100,6 +103,7 @@ class Supervisor:
     def _look_after(self, name: str, program: Program) -> None:
         process, restarts = program.process, self._restarts[name]
         if process is None or process.poll() is None:
+            self._greet(name, program)
             return
         now = time.monotonic()
         if restarts.due_at is None:
@@ -115,11 +119,17 @@ class Supervisor:
             self._display.say(str(error))
         else:
             self._publish()
+            self._awaited.add(name)
+
+    def _greet(self, name: str, program: Program) -> None:
+        if name in self._awaited and program.ready():
+            self._awaited.remove(name)
             self._display.say(f"{name} runs again")
 
     def _note_end(self, name: str, program: Program, delay: float | None) -> None:
         process, count = program.process, self._restarts[name].crashes
-        status = process.returncode if process else None
+        status = f"{process.returncode if process else None}{children.taken_port(program.port)}"
+        self._awaited.discard(name)
         if not self._follower:
             self._display.say(children.tail(program.log, lines=8))
         if delay is None:

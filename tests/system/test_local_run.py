@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -10,13 +11,17 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
 import pytest
 
-from deploy.local import ports
+from deploy.local import children, ports, services
 from deploy.local.broker import LocalBroker
 from deploy.local.postgres import LocalPostgres
 from deploy.local.state import RunInfo
@@ -196,3 +201,59 @@ async def test_external_servers_are_used_where_they_are_named(
     assert info.postgres_dsn == postgres.dsn()
     assert info.kafka_bootstrap == broker.bootstrap
     assert not {"postgres", "kafka"} & set(info.pids)
+
+
+async def test_what_another_program_answers_on_a_port_does_not_pass_for_the_service(
+    local: LocalRun,
+) -> None:
+    local.start()
+    info = RunInfo(**await local.up())
+    port = urlsplit(info.api_url).port
+    assert port is not None
+    os.kill(info.pids["api"], signal.SIGKILL)
+    await until(lambda: not children.serves(info.pids["api"], port), 10, local.said)
+
+    with pretender(port):
+        assert services.answers(f"{info.api_url}/readyz")
+        await until(
+            lambda: f"another program has taken port {port}" in local.said(), 60, local.said
+        )
+        assert local.do("status").returncode == 1
+        assert "api runs again" not in local.said()
+
+    await until(lambda: "api runs again" in local.said(), 60, local.said)
+    assert local.do("status").returncode == 0
+
+
+@contextmanager
+def pretender(port: int) -> Iterator[None]:
+    """Answer everything on a port with a success."""
+
+    class Yes(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+    with ThreadingHTTPServer((services.HOST, port), Yes) as server:
+        Thread(target=server.serve_forever, args=(0.01,)).start()
+        yield
+        server.shutdown()
+
+
+async def test_a_deleted_run_file_is_written_again_and_a_frozen_broker_is_not_ready(
+    local: LocalRun,
+) -> None:
+    local.start()
+    info = await local.up()
+
+    local.run_file.unlink()
+    await until(local.run_file.exists, 5, local.said)
+    assert json.loads(local.run_file.read_text()) == info
+
+    os.kill(info["pids"]["kafka"], signal.SIGSTOP)
+    try:
+        said = local.do("status")
+    finally:
+        os.kill(info["pids"]["kafka"], signal.SIGCONT)
+    assert said.returncode == 1
+    assert re.search(r"NOT READY +kafka .*it does not answer", said.stdout), said.stdout

@@ -1,8 +1,12 @@
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import pytest
 
-from deploy.local import services
+from deploy.local import ports, services
 from deploy.local.services import Surroundings
 
 AROUND = Surroundings(
@@ -34,3 +38,38 @@ def test_keys_of_the_users_own_are_good_beside_the_generated_ones() -> None:
     base = {"EBBTIDE_INGEST_WRITE_KEYS": "shop:my-own-key"}
     env = services.environment("ingest", AROUND, port=1, base=base)
     assert env["EBBTIDE_INGEST_WRITE_KEYS"] == f"local:{AROUND.write_key},shop:my-own-key"
+
+
+class Probe(BaseHTTPRequestHandler):
+    """Answers like a service that is not ready, or like something else."""
+
+    answers: ClassVar[dict[str, bytes]] = {
+        "/readyz": b'{"ok": false, "checks": {"topic": "ok", "broker": "Kafka does not answer"}}',
+        "/other": b"<h1>Sorry</h1>",
+    }
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.end_headers()
+        self.wfile.write(self.answers[self.path])
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its name there
+        pass
+
+
+@pytest.fixture
+def probe() -> Iterator[str]:
+    with ThreadingHTTPServer((services.HOST, 0), Probe) as server:
+        Thread(target=server.serve_forever, args=(0.01,)).start()
+        yield f"http://{services.HOST}:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_service_that_is_not_ready_says_why_itself(probe: str) -> None:
+    assert services.trouble(f"{probe}/readyz") == "broker: Kafka does not answer"
+    assert services.trouble(f"{probe}/other") == "it says that it is not"
+    assert not services.answers(f"{probe}/readyz")
+
+
+def test_a_service_that_is_not_there_does_not_answer() -> None:
+    assert services.trouble(f"http://{services.HOST}:{ports.any_free()}/") == "it does not answer"
