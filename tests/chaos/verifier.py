@@ -44,7 +44,7 @@ async def verify(facts: Facts, report: Report) -> None:
         await check_transitions(connection, facts, logged, report)
         await check_false_churn(connection, logged, report)
         await check_messages(connection, facts, report)
-        await check_alerts(connection, report)
+        await check_alerts(connection, facts, report)
         await check_leftovers(connection, report)
     finally:
         await connection.close()
@@ -186,10 +186,20 @@ async def check_messages(connection: Connection, facts: Facts, report: Report) -
     report.evidence["transition messages"] = f"{len(published)}, {len(set(published))} different"
 
 
-async def check_alerts(connection: Connection, report: Report) -> None:
-    """One alert for each live churn that stands; none for what never was."""
+async def check_alerts(connection: Connection, facts: Facts, report: Report) -> None:
+    """One alert for each live churn that stands; none for what never was.
+
+    Where the database went back, a churn that had been published can't be recalled, and may not come
+    again: its alert is no phantom. It must not fire for somebody who is not churned all the same.
+    """
     for row in await connection.fetch(_MISSED):
         report.find(r.MISSED_ALERT, dict(row))
+    published = (
+        {each for each, _ in read_transitions(facts.bootstrap)} if facts.went_back else set()
+    )
+    for row in await connection.fetch(_WITHOUT_CHURN):
+        if str(row["transition_id"]) not in published:
+            report.find(r.PHANTOM_ALERT, dict(row))
     for row in await connection.fetch(_PHANTOM):
         report.find(r.PHANTOM_ALERT, dict(row))
     report.evidence["alerts"] = await connection.fetchval("SELECT count(*) FROM alerts")
@@ -213,13 +223,16 @@ _MISSED = """
     WHERE after = 'churned' AND retracted_at IS NULL AND NOT historical
       AND NOT EXISTS (SELECT FROM alerts WHERE alerts.transition_id = churn.transition_id)
 """
-# An alert without its churn, two of one churn, or one that fires though its user is not churned.
-_PHANTOM = """
-    SELECT alert_id, user_id, state, 'no such churn' AS why FROM alerts
+_WITHOUT_CHURN = """
+    SELECT alert_id, user_id, state, transition_id, 'no such churn' AS why FROM alerts
     WHERE NOT EXISTS (SELECT FROM transitions WHERE transitions.after = 'churned'
                       AND transitions.transition_id = alerts.transition_id)
-    UNION ALL
-    SELECT min(alert_id::text)::uuid, min(user_id), min(state), 'two of one churn' FROM alerts
+"""
+# Two alerts of one churn, or one that fires though its user is not churned.
+_PHANTOM = """
+    SELECT min(alert_id::text)::uuid AS alert_id, min(user_id) AS user_id, min(state) AS state,
+           'two of one churn' AS why
+    FROM alerts
     GROUP BY transition_id HAVING count(*) > 1
     UNION ALL
     SELECT alert_id, user_id, state, 'fires for a user who is not churned'
