@@ -76,10 +76,17 @@ def _verdict(
 ) -> Admitted | Refusal:
     if offer.undecodable is not None:
         return offer.undecodable
-    verdict = judge(offer.fields, offer.raw, circumstances, made_id=new_id())
+    # To make an id costs as much as to judge an event, and nearly all bring one.
+    made_id = "" if _brings_id(offer.fields) else new_id()
+    verdict = judge(offer.fields, offer.raw, circumstances, made_id=made_id)
     if isinstance(verdict, Refusal) and verdict.field and offer.spelling:
         return replace(verdict, field=offer.spelling(verdict.field))
     return verdict
+
+
+def _brings_id(fields: Any) -> bool:
+    given = fields.get("messageId") if isinstance(fields, dict) else None
+    return isinstance(given, str) and not given.isspace() and given != ""
 
 
 def _first_of_each_id(verdicts: Sequence[Admitted | Refusal]) -> set[int]:

@@ -458,6 +458,15 @@ async def test_the_native_address_names_a_field_as_its_client_does(
     assert error["field"] == field
 
 
+@pytest.mark.parametrize("given", [None, "", " \t", 7, "7"])
+async def test_every_event_that_is_kept_has_an_id(ingest: Site, given: object) -> None:
+    answer = await ingest.post("/v1/batch", {"batch": [track(messageId=given)]})
+
+    assert answer.json()["accepted"] == 1
+    [event] = ingest.events()
+    assert len(event.event_id) == (1 if given in (7, "7") else 36)
+
+
 async def test_the_clients_bytes_are_kept_as_they_came(ingest: Site) -> None:
     raw = b'{"type": "track",  "userId":"ada", "event":"x", "_metadata": {"a": [1, 2.50]}}'
 
