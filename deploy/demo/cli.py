@@ -19,7 +19,10 @@ KEPT_RUNNING = "Ebbtide keeps running: `make status`, `make stop`."
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit status."""
-    asked = _parser().parse_args(words)
+    parser = _parser()
+    asked = parser.parse_args(words)
+    if asked.sample and not asked.data:
+        parser.error("--sample is of a real shop: it needs --data cdnow")
     console = Console()
     try:
         if asked.data == "cdnow":
@@ -65,7 +68,8 @@ def _play(asked: argparse.Namespace, console: Console) -> None:
     )
     console.print(
         f"A product with {scenario.people:,} people sends {scenario.months} months of history "
-        f"to {site.ingest_url}."
+        f"to {site.ingest_url}.",
+        soft_wrap=True,
     )
     with (
         Sender(site.ingest_url, site.write_key) as sender,

@@ -18,6 +18,11 @@ def local_site(directory: Path, environ: Mapping[str, str] = os.environ) -> Site
         env = {**environ, "EBBTIDE_LOCAL_DIR": str(state.directory)}
         if subprocess.run(words, cwd=ROOT, env=env, check=False).returncode != 0:
             raise NoSystem("the local system did not start")
+    return site_of(state)
+
+
+def site_of(state: State) -> Site:
+    """Return what runs from a state directory. Raises NoSystem."""
     run = state.read_run()
     if run is None:
         raise NoSystem(f"the system in {state.directory} is not up yet: try again in a moment")

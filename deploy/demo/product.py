@@ -79,7 +79,7 @@ class Product:
                     waiting = []
                 progress.advance(task)
             self._sender.send(waiting)
-            progress.add_task("folding", total=None)
+        with self._console.status("waiting until all of it is folded"):
             self._reader.read_as_of(self._clock.now())
 
     def _go_live(self) -> None:
@@ -99,7 +99,7 @@ class Product:
             time.sleep(max(0.0, began + sent / scenario.events_per_s - time.monotonic()))
             if time.monotonic() - shown >= REPORT_EVERY_S:
                 shown = time.monotonic()
-                self._console.print(self._line(self._reader.read(), sent))
+                self._console.print(self._line(self._reader.read(), sent), soft_wrap=True)
 
     def _line(self, tiers: Tiers, sent: int) -> str:
         counts = "  ".join(f"{each} {tiers.counts[each]:,}" for each in LIFECYCLES)

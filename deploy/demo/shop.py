@@ -3,16 +3,18 @@
 The system is one of its own, under `.local/cdnow`, whose product time is driven along from 1997.
 """
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from deploy.demo.cdnow import Purchase, purchases
-from deploy.demo.local_site import local_site
+from deploy.demo.local_site import site_of
 from deploy.demo.replay import DAY, drive, replay
 from deploy.demo.site import NoSystem, Site
 from deploy.demo.tiers import Tiers
@@ -28,36 +30,47 @@ Months = list[tuple[date, Tiers]]
 
 def replay_shop(console: Console, *, sample: bool) -> None:
     """Replay, show the table of the months, and leave nothing running. Raises NoSystem, NoData."""
+    signal.signal(signal.SIGTERM, _interrupt)  # stop the system in order then too
     try:
-        _replay_there(console, purchases(sample=sample), state_directory() / "cdnow")
+        _replay_there(console, purchases(sample=sample), State(State(state_directory()).cdnow))
     except LocalError as error:
         raise NoSystem(str(error)) from error
 
 
-def _replay_there(console: Console, orders: Sequence[Purchase], directory: Path) -> None:
-    try:
-        site = _fresh_site(directory)
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _replay_there(console: Console, orders: Sequence[Purchase], state: State) -> None:
+    with _fresh_site(state, console) as site:
         customers = len({order.customer for order in orders})
         console.print(
             f"CDNOW: {len(orders):,} purchases of {customers:,} customers, "
-            f"{orders[0].day} to {orders[-1].day}, day by day, through Segment's SDK."
+            f"{orders[0].day} to {orders[-1].day}, day by day, through Segment's SDK.",
+            soft_wrap=True,
         )
         console.print(_table(_replay(orders, site, console)))
-    finally:
-        background.stop(State(directory))
 
 
-def _fresh_site(directory: Path) -> Site:
-    state = State(directory)
+@contextmanager
+def _fresh_site(state: State, console: Console) -> Iterator[Site]:
+    """Give a system without a past, which ends with this process at the latest."""
     if state.holder() is not None:
         background.stop(state)
     LocalPostgres(state.postgres, port=0, password="").remove()
-    if directory.exists():
+    if state.directory.exists():
         state.remove()
     state.prepare()
     # Before anything runs: a watermark never goes back, so nothing may begin in the present.
     drive(state.clock_file, BEGINNING)
-    return local_site(directory)
+    console.print(f"Starting a system for this in {state.directory}", soft_wrap=True)
+    with console.status("a first start downloads Kafka"):
+        system = background.start_bound(state)
+    try:
+        yield site_of(state)
+    finally:
+        console.print("Stopping it")
+        background.stop_bound(system)
 
 
 def _replay(orders: Sequence[Purchase], site: Site, console: Console) -> Months:
@@ -71,7 +84,7 @@ def _replay(orders: Sequence[Purchase], site: Site, console: Console) -> Months:
         def month_end(midnight: datetime, tiers: Tiers) -> None:
             months.append(((midnight - DAY).date(), tiers))
             if not console.is_terminal:  # a bar moves on terminals only
-                console.print(_line(*months[-1]))
+                console.print(_line(*months[-1]), soft_wrap=True)
 
         replay(orders, site, day_done=day_done, month_end=month_end)
     return months

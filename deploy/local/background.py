@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from deploy.local import children
 from deploy.local.errors import DidNotStart, LocalError
 from deploy.local.state import ROOT, State
 
@@ -37,6 +38,39 @@ def run_detached(state: State) -> int:
         child.terminate()
         child.wait()
         raise
+
+
+def start_bound(state: State) -> subprocess.Popen[bytes]:
+    """Start a supervisor that stops when this process ends, however it ends; return once all is up.
+
+    It says nothing here. Called by the main thread. Raises DidNotStart.
+    """
+    state.prepare()
+    log = state.log("supervisor")
+    log.write_bytes(b"")
+    child = children.spawn(
+        [sys.executable, "-m", "deploy.local", "run"],
+        log=log,
+        cwd=ROOT,
+        env={**os.environ, "EBBTIDE_LOCAL_DIR": str(state.directory), "PYTHONUNBUFFERED": "1"},
+        death_signal=signal.SIGTERM,
+    )
+    try:
+        children.wait_until(
+            lambda: state.read_run() is not None,
+            child=child,
+            what="the system",
+            log=log,
+            within_s=START_S,
+        )
+    except BaseException:
+        stop_bound(child)
+        raise
+    return child
+
+
+def stop_bound(child: subprocess.Popen[bytes]) -> None:
+    children.end(child, within_s=STOP_S)
 
 
 def stop(state: State) -> int:

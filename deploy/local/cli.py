@@ -7,6 +7,7 @@ the services.
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 
@@ -62,10 +63,19 @@ def _stop(state: State, _asked: argparse.Namespace) -> int:
 
 def _down(state: State, _asked: argparse.Namespace) -> int:
     background.stop(state)
+    _delete_demo(State(state.cdnow))
     LocalPostgres(state.postgres, port=0, password="").remove()
     state.remove()
     print(f"deleted the data in {state.directory}")
     return 0
+
+
+def _delete_demo(state: State) -> None:
+    if state.directory.exists():
+        if state.holder() is not None:
+            background.stop(state)
+        LocalPostgres(state.postgres, port=0, password="").remove()
+        shutil.rmtree(state.directory)
 
 
 def _clock(state: State, asked: argparse.Namespace) -> int:
