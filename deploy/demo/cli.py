@@ -35,6 +35,11 @@ def main(words: Sequence[str] | None = None) -> int:
     except (NoData, NoSystem, Refused, NotNow, NotUpToDate, httpx.HTTPError) as error:
         sys.stderr.write(f"demo: {error}\n")
         return 1
+    except PermissionError as error:
+        from deploy.local.errors import explain_refusal  # noqa: PLC0415
+
+        sys.stderr.write(f"demo: {explain_refusal(error)}\n")
+        return 1
     return 0
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from deploy.local import background, clockwork
-from deploy.local.errors import AlreadyRunning, LocalError
+from deploy.local.errors import AlreadyRunning, LocalError, explain_refusal
 from deploy.local.postgres import LocalPostgres
 from deploy.local.state import State, state_directory
 from deploy.local.status import print_status
@@ -30,6 +30,9 @@ def main(words: Sequence[str] | None = None) -> int:
         return command(State(state_directory()), asked)
     except LocalError as error:
         print(error, file=sys.stderr)
+        return 1
+    except PermissionError as error:
+        print(explain_refusal(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

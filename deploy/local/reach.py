@@ -48,7 +48,8 @@ def home_for(directory: Path, *, account: str | None) -> Path:
 
 def remove_home(directory: Path) -> None:
     """Delete the directory, and its stand-in where it has one."""
-    shutil.rmtree(directory.resolve(), ignore_errors=True)
+    if (home := directory.resolve()).exists():
+        shutil.rmtree(home)
     if directory.is_symlink():
         directory.unlink()
 

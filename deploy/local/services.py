@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from deploy.local.errors import LocalError
+from shared.configuration import load
+from shared.errors import InvalidConfiguration
 
 # Each needs those before it only in order to be useful, not in order to start; ingest opens last.
 ORDER = ("segmenter", "alerts", "api", "ingest")
@@ -59,6 +64,15 @@ def override(base: Mapping[str, str], decided: Mapping[str, str]) -> dict[str, s
         },
         **decided,
     }
+
+
+def check_settings(service: str, env: Mapping[str, str]) -> None:
+    """Raise LocalError where a service would refuse its environment, before anything runs."""
+    settings = import_module(f"services.{service}.settings").Settings
+    try:
+        load(settings, service=service, environ=env)
+    except InvalidConfiguration as error:
+        raise LocalError(f"{service} can't start so: {error}") from None
 
 
 def answers(url: str, *, within_s: float = 2.0) -> bool:

@@ -28,6 +28,8 @@ class Startup:
 
     def run(self) -> None:
         """Take every step. Raises LocalError at the first that fails."""
+        for name in services.ORDER:
+            services.check_settings(name, self._environment(name))
         broker = self._broker()
         self._jars()
         self._postgres()
@@ -119,9 +121,17 @@ class Startup:
                 step.note = self._plan.url(program.name)
 
     def _service(self, name: str) -> ServiceProgram:
+        return ServiceProgram(
+            name,
+            env=self._environment(name),
+            port=self._plan.ports[name],
+            log=self._state.log(name),
+        )
+
+    def _environment(self, name: str) -> dict[str, str]:
         plan = self._plan
-        env = services.environment(name, plan.surroundings(), port=plan.ports[name], base=plan.base)
-        return ServiceProgram(name, env=env, port=plan.ports[name], log=self._state.log(name))
+        around = plan.surroundings()
+        return services.environment(name, around, port=plan.ports[name], base=plan.base)
 
     @staticmethod
     def _external(given: str | None) -> str:

@@ -103,7 +103,8 @@ class State:
     def remove(self) -> None:
         """Delete what `make run` keeps here, and nothing else that may lie beside it."""
         for part in (self.postgres, self.kafka, self.logs):
-            shutil.rmtree(part, ignore_errors=True)
+            if part.exists():
+                shutil.rmtree(part)
         for file in (self.clock_file, self._run_file, self._keys_file):
             file.unlink(missing_ok=True)
 

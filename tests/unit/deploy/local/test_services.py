@@ -7,11 +7,14 @@ from typing import ClassVar
 import pytest
 
 from deploy.local import ports, services
+from deploy.local.errors import LocalError
 from deploy.local.services import Surroundings
 
 AROUND = Surroundings(
     kafka_bootstrap="127.0.0.1:9092",
-    postgres_dsns={role: f"postgresql://{role}" for role in services.ROLES},
+    postgres_dsns={
+        role: f"postgresql://{role}:word@127.0.0.1:5432/ebbtide" for role in services.ROLES
+    },
     clock_file=Path("/clock.json"),
     source="local",
     write_key="w" * 32,
@@ -73,3 +76,13 @@ def test_a_service_that_is_not_ready_says_why_itself(probe: str) -> None:
 
 def test_a_service_that_is_not_there_does_not_answer() -> None:
     assert services.trouble(f"http://{services.HOST}:{ports.any_free()}/") == "it does not answer"
+
+
+@pytest.mark.parametrize("service", services.ORDER)
+def test_a_wrong_setting_of_any_service_is_named_before_anything_runs(service: str) -> None:
+    env = services.environment(service, AROUND, port=1, base={})
+    services.check_settings(service, env)
+    stray = f"EBBTIDE_{service.upper()}_STRAY"
+
+    with pytest.raises(LocalError, match=f"{service} can't start so: {stray}"):
+        services.check_settings(service, {**env, stray: "1"})
