@@ -20,7 +20,7 @@ from deploy.demo.site import NoSystem, Site
 from deploy.demo.tiers import Tiers
 from deploy.demo.truth import LIFECYCLES
 from deploy.local import background
-from deploy.local.errors import LocalError, not_permitted
+from deploy.local.errors import LocalError
 from deploy.local.postgres import LocalPostgres
 from deploy.local.state import State, state_directory
 
@@ -35,8 +35,6 @@ def replay_shop(console: Console, *, sample: bool) -> None:
         _replay_there(console, purchases(sample=sample), State(State(state_directory()).cdnow))
     except LocalError as error:
         raise NoSystem(str(error)) from error
-    except PermissionError as error:
-        raise NoSystem(not_permitted(error)) from error
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

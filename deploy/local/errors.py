@@ -32,12 +32,3 @@ def _owner(path: Path) -> str:
     with suppress(OSError, KeyError):
         return f" to {getpass.getuser()}; it belongs to {path.owner()}"
     return ""
-
-
-def not_permitted(error: PermissionError) -> str:
-    """Say what to do where files belong to another account, as after a run by root."""
-    return (
-        f"{error.filename or 'a process'}: {error.strerror}. It belongs to another account: go on as"
-        " that one, delete the data as that one with `make down`, or name another directory in"
-        " EBBTIDE_LOCAL_DIR"
-    )

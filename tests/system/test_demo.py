@@ -13,8 +13,11 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from deploy.demo.truth import LIFECYCLES
+from deploy.local import children
+from deploy.local.state import State
 from shared.contracts import topics
 from shared.contracts.codec import decode_feedback
+from tests.system.local_run import START_S, STOP_S, LocalRun, alive, family, until
 from tests.system.progress import end_offsets
 from tests.system.reader import reading
 from tests.system.stack import ROOT, Stack
@@ -119,3 +122,28 @@ def test_without_all_its_addresses_it_says_which_are_missing(tmp_path: Path) -> 
     assert done.returncode == 1
     assert "EBBTIDE_DEMO_INGEST_URL, EBBTIDE_DEMO_WRITE_KEY, EBBTIDE_DEMO_API_KEY" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_the_system_of_a_replay_ends_with_it_and_down_deletes_it(tmp_path: Path) -> None:
+    run = LocalRun(tmp_path)
+    system = State(State(run.state).cdnow)
+    words = [sys.executable, "-m", "deploy.demo", "--data", "cdnow", "--sample"]
+    replay = children.spawn(words, log=run.output, env=run.environment(), cwd=ROOT)
+    try:
+        await until(
+            lambda: system.read_run() or replay.poll() is not None, START_S, run.output.read_text
+        )
+        info = system.read_run()
+        assert info is not None, run.said()
+        assert "make stop" not in run.said()
+        started = family(info.pids["supervisor"])
+        assert len(started) > 7
+
+        replay.kill()
+        replay.wait()
+
+        await until(lambda: not alive(started), STOP_S, lambda: alive(started))
+    finally:
+        children.end(replay)
+        run.clear()
+    assert not system.directory.exists()

@@ -15,8 +15,11 @@ from deploy.local.state import ROOT
 AS_ROOT = os.geteuid() == 0
 
 
+# As root, the command runs as nobody: who then must be able to read the code and run the interpreter.
 @pytest.mark.skipif(
-    AS_ROOT and not reach.passable(ROOT), reason="nobody may not read this checkout"
+    AS_ROOT
+    and not (reach.passable(ROOT) and reach.passable(Path(sys.executable).resolve().parent)),
+    reason="nobody may not read this checkout or its interpreter",
 )
 @pytest.mark.parametrize(
     "words",
