@@ -68,5 +68,7 @@ def test_addresses_of_kafka_are_taken_as_they_are(addresses: str) -> None:
     "addresses", ["host:port", "kafka", "kafka:0", "kafka:65536", ":9092", "a:1,,b:2", "http://a:1"]
 )
 def test_other_addresses_of_kafka_are_refused_by_the_variables_name(addresses: str) -> None:
-    with pytest.raises(InvalidConfiguration, match=r"^EBBTIDE_KAFKA_BOOTSTRAP: '.*' is not host:port"):
+    with pytest.raises(
+        InvalidConfiguration, match=r"^EBBTIDE_KAFKA_BOOTSTRAP: '.*' is not host:port"
+    ):
         load(KafkaOnly, service="ingest", environ={"EBBTIDE_KAFKA_BOOTSTRAP": addresses})

@@ -1,47 +1,46 @@
 """Where another user's files are in the way, one line says which and what to do."""
 
 import os
-import pwd
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from deploy.local import reach
 from deploy.local.errors import explain_refusal
 from deploy.local.state import ROOT
 
-AS_ROOT = os.geteuid() == 0
+# Root may go anywhere: it becomes somebody else, once it has read the program.
+AS_ANOTHER = """
+import os, pwd, sys
+import deploy.demo.local_site
+from deploy.{module}.cli import main
+if os.geteuid() == 0:
+    os.setuid(pwd.getpwnam("nobody").pw_uid)
+raise SystemExit(main(sys.argv[1:]))
+"""
 
 
-# As root, the command runs as nobody: who then must be able to read the code and run the interpreter.
-@pytest.mark.skipif(
-    AS_ROOT
-    and not (reach.passable(ROOT) and reach.passable(Path(sys.executable).resolve().parent)),
-    reason="nobody may not read this checkout or its interpreter",
-)
 @pytest.mark.parametrize(
-    "words",
-    [("local", "run"), ("local", "status"), ("local", "clock"), ("demo", "--no-live")],
+    ("module", "words"), [("local", ["run"]), ("local", ["clock"]), ("demo", ["--no-live"])]
 )
-def test_a_closed_directory_is_named_in_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_closed_directory_is_named_in_one_line(
+    module: str, words: list[str], tmp_path: Path
+) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o000)
-    module, *rest = words
 
     done = subprocess.run(
-        [sys.executable, "-m", f"deploy.{module}", *rest],
+        [sys.executable, "-c", AS_ANOTHER.format(module=module), *words],
         env={"PATH": os.environ["PATH"], "EBBTIDE_LOCAL_DIR": str(closed / "state")},
         cwd=ROOT,
-        user=pwd.getpwnam(reach.UNPRIVILEGED).pw_uid if AS_ROOT else None,
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
 
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stderr
     assert f"{closed}/state" in done.stderr
     assert "permission denied" in done.stderr
     assert "EBBTIDE_LOCAL_DIR" in done.stderr
