@@ -12,6 +12,19 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 
+def make(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run make as from a shell, though the tests themselves may run under it."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        [shutil.which("make") or "make", *words],
+        cwd=ROOT,
+        env={name: value for name, value in environ.items() if name != "MFLAGS"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def targets() -> set[str]:
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None
@@ -19,9 +32,7 @@ def targets() -> set[str]:
 
 
 def test_make_prints_every_target_with_a_line_of_explanation() -> None:
-    shown = subprocess.run(
-        [shutil.which("make") or "make"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+    shown = make().stdout
     explained = set(re.findall(r"^  ([a-z]+) +\S", shown, re.MULTILINE))
     assert explained == targets()
 
@@ -44,9 +55,7 @@ def test_a_commit_is_held_to_the_same_definition_of_clean() -> None:
 def test_where_nothing_is_installed_nothing_runs_and_only_asking_whether_it_does_fails(
     target: str, status: int, tmp_path: Path
 ) -> None:
-    words = [shutil.which("make") or "make", target, f"VENV={tmp_path}", "PYTHON=python3"]
-
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = make(target, f"VENV={tmp_path}", "PYTHON=python3")
 
     assert done.returncode == status
     assert done.stdout == "Nothing runs: nothing is installed yet.\n"
