@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from services.ingest.domain.identity import json_type
+from services.ingest.domain.verdict import Refusal
 from services.ingest.inbound.body import BodyRefused
 from services.ingest.inbound.lenient import explain
 from services.ingest.inbound.splitting import Split, split
@@ -73,7 +74,7 @@ class Contents:
 
 def read_single(body: bytes) -> Contents:
     """Read a body of one event. Raises BodyRefused."""
-    offer = _whole(body)
+    offer = _readable(_offer(body))
     key = offer.fields.get("writeKey") if isinstance(offer.fields, dict) else None
     return Contents([offer], key=_text(key))
 
@@ -103,7 +104,7 @@ def read_native(body: bytes) -> Contents:
         return Contents([_native(_offer(bytes(raw))) for raw in raws])
     offer = _offer(body)
     if not _holds_events(offer, body):
-        return Contents([_native(_whole(body))])
+        return Contents([_native(_readable(offer))])
     batch = _decode(_native_batch, body, parts=_EVENTS)
     _check_count(len(batch.events), body)
     return Contents(
@@ -119,12 +120,10 @@ def _holds_events(offer: Offer, body: bytes) -> bool:
     return isinstance(offer.fields, dict) and "events" in offer.fields
 
 
-def _whole(body: bytes) -> Offer:
-    """Read the body as one event. Raises BodyRefused where it is no JSON at all."""
-    offer = _offer(body)
+def _readable(offer: Offer) -> Offer:
+    """Return the body's one event. Raises BodyRefused where it is no JSON at all."""
     if offer.undecodable is not None and offer.fields is None:
-        refusal = offer.undecodable
-        raise BodyRefused(400, refusal.code, refusal.reason, field=refusal.field, seen=body)
+        raise _refused(offer.undecodable, offer.raw)
     return offer
 
 
@@ -179,10 +178,7 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes, *, parts: str | Non
         found = split(body, parts=parts)
         shell = None if found is None else _shell(decoder, found)
         if shell is None:
-            _, refusal = explain(body, error)
-            raise BodyRefused(
-                400, refusal.code, refusal.reason, field=refusal.field, seen=body
-            ) from None
+            raise _refused(explain(body, error)[1], body) from None
         return shell
 
 
@@ -199,13 +195,16 @@ def _shell(decoder: msgspec.json.Decoder[Any], found: Split) -> Any:
     return shell
 
 
+def _refused(refusal: Refusal, body: bytes) -> BodyRefused:
+    return BodyRefused(400, refusal.code, refusal.reason, field=refusal.field, seen=body)
+
+
 def _misshapen(body: bytes, parts: str) -> BodyRefused:
     """Say why a body is not an object with a list of that name."""
     try:
         fields = _anything.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        _, refusal = explain(body, error)
-        return BodyRefused(400, refusal.code, refusal.reason, field=refusal.field, seen=body)
+        return _refused(explain(body, error)[1], body)
     if not isinstance(fields, dict):
         reason = f"must be an object with a list {parts!r}, not {json_type(fields)}"
         return BodyRefused(400, "invalid_body", reason, seen=body)
