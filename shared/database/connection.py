@@ -19,7 +19,7 @@ _REJECTED = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
-_UNAVAILABLE = (
+UNAVAILABLE = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
@@ -35,5 +35,5 @@ def translated() -> Iterator[None]:
         yield
     except _REJECTED as error:
         raise RejectedByStore(f"{type(error).__name__}: {error}") from error
-    except _UNAVAILABLE as error:
+    except UNAVAILABLE as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

@@ -116,7 +116,7 @@ def place_behind(listing: str, cursor: str | None) -> At | None:
     try:
         return _aware(datetime.fromisoformat(at)), key
     except ValueError:
-        raise _bad_cursor("is not a cursor") from None
+        raise bad_cursor("is not a cursor") from None
 
 
 def key_behind(listing: str, cursor: str, *, parts: int) -> list[str]:
@@ -124,7 +124,7 @@ def key_behind(listing: str, cursor: str, *, parts: int) -> list[str]:
     try:
         return read_cursor(listing, cursor, parts=parts)
     except BadCursor as error:
-        raise _bad_cursor(str(error)) from None
+        raise bad_cursor(str(error)) from None
 
 
 def next_cursor(listing: str, rows: Sequence[Any], limit: int, *fields: str) -> str | None:
@@ -137,5 +137,5 @@ def next_cursor(listing: str, rows: Sequence[Any], limit: int, *fields: str) -> 
     )
 
 
-def _bad_cursor(reason: str) -> Problem:
+def bad_cursor(reason: str) -> Problem:
     return Problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", f"cursor: {reason}", field="cursor")

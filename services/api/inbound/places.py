@@ -1,11 +1,9 @@
 """Places in lists whose rows are told apart by a UUID."""
 
-from http import HTTPStatus
 from uuid import UUID
 
-from services.api.inbound.answers import place_behind
+from services.api.inbound.answers import bad_cursor, place_behind
 from services.api.usecases.ports import At
-from shared.http.problems import Problem
 
 
 def uuid_place_behind(listing: str, cursor: str | None) -> At | None:
@@ -17,6 +15,4 @@ def uuid_place_behind(listing: str, cursor: str | None) -> At | None:
         # In the one spelling that the database knows; Python knows several.
         return place[0], str(UUID(place[1]))
     except ValueError:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST, "invalid_parameter", "cursor: is not a cursor", field="cursor"
-        ) from None
+        raise bad_cursor("is not a cursor") from None

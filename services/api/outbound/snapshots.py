@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID
 
-import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -26,6 +25,7 @@ from services.api.usecases.ports import (
     TransitionFilter,
     UserFilter,
 )
+from shared.database.connection import UNAVAILABLE
 from shared.errors import StoreUnavailable
 
 POOL_SIZE = 8
@@ -41,13 +41,6 @@ _BOUNDS = {
     "timezone": "UTC",
     "application_name": "ebbtide-api",
 }
-_UNAVAILABLE = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
 
 
 class PostgresSnapshots:
@@ -142,5 +135,5 @@ class PostgresSnapshot:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (DBAPIError, PoolTimeout, *_UNAVAILABLE) as error:
+    except (DBAPIError, PoolTimeout, *UNAVAILABLE) as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
