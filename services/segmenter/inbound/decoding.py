@@ -7,16 +7,15 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from services.segmenter.usecases.ports import Folding
+from shared.clock import EARLIEST, LATEST
 from shared.contracts.codec import decode_event, why_undecodable
 from shared.contracts.events import EVENT_VERSION, EventEnvelope
 from shared.kafka.records import Record
 from shared.lanes.work import Refused
 
-# Ingest takes nothing older, and nothing that is much later than its receipt. An instant beyond that is
-# a fault, and would make partitions of tables that nobody ever needs. Not compared with our own clock:
-# where that is wrong, good events must not be refused.
-FIRST = datetime(1970, 1, 1, tzinfo=UTC)
-LAST = datetime(2200, 1, 1, tzinfo=UTC)
+# Receipts are product time, which has bounds; ingest takes nothing older, and nothing that is much later than
+# its receipt. An instant beyond that is a fault, and would make partitions of tables that nobody ever needs.
+# Not compared with our own clock: where that is wrong, good events must not be refused.
 AHEAD = timedelta(days=1)
 
 Fault = tuple[str, str, str]  # code, field, reason
@@ -64,7 +63,7 @@ def _fault_of_time(event: EventEnvelope) -> Fault | None:
         instant: datetime = getattr(event, field)
         if instant.tzinfo is None:
             return "invalid_envelope", field, "has no time zone"
-        if not FIRST <= instant < LAST:
+        if not EARLIEST <= instant < LATEST:
             return "invalid_envelope", field, "lies outside the years 1970 to 2199"
     if event.timestamp > event.received_at + AHEAD:
         return "invalid_envelope", "timestamp", "lies more than a day after received_at"

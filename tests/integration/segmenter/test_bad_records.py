@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.segmenter.inbound.decoding import AHEAD, LAST
+from services.segmenter.inbound.decoding import AHEAD
+from shared.clock import LATEST
 from shared.contracts.codec import encode
 from tests.integration.segmenter.kit import START, Site, day, event
 
@@ -120,7 +121,7 @@ async def test_what_the_client_wrote_is_kept_byte_for_byte(site: Site) -> None:
         (datetime(1970, 1, 1, tzinfo=UTC), START),
         (datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)),
         (START + AHEAD, START),
-        (LAST - MICROSECOND, LAST - MICROSECOND),
+        (LATEST - MICROSECOND, LATEST - MICROSECOND),
     ],
 )
 async def test_the_first_and_last_instants_that_are_taken(
@@ -133,7 +134,7 @@ async def test_the_first_and_last_instants_that_are_taken(
 
 @pytest.mark.parametrize(
     ("at", "received_at"),
-    [(START + AHEAD + MICROSECOND, START), (START, LAST)],
+    [(START + AHEAD + MICROSECOND, START), (START, LATEST)],
 )
 async def test_the_first_instants_that_are_refused(
     site: Site, at: datetime, received_at: datetime
