@@ -6,6 +6,7 @@ from functools import partial
 
 from services.segmenter.domain.policy import Policy
 from services.segmenter.inbound.decoding import Decoded, decode
+from services.segmenter.inbound.log_horizon import judge_age
 from services.segmenter.inbound.messages import message_of
 from services.segmenter.usecases.fold_events import Folded, fold_events
 from services.segmenter.usecases.ports import NoRoomYet, Room, Store
@@ -37,6 +38,7 @@ class EventLane:
         self._metrics = metrics
         # What `prepare` decoded, for the `apply` of the same records; one batch per partition.
         self._decoded: dict[int, tuple[Sequence[Record], Decoded]] = {}
+        self._horizon: datetime | None = None
         # Where a transition found no room although no event of its batch asked for it.
         self._wanted: set[date] = set()
 
@@ -44,7 +46,8 @@ class EventLane:
         days: set[date] = set()
         months = set(self._wanted)
         if batch.records:
-            decoded = decode(batch.records)
+            self._horizon = await self._room.horizon()
+            decoded = self._decode(batch.records)
             self._decoded[batch.part] = batch.records, decoded
             events = [each.event for each in decoded.events]
             days = {event.received_at.date() for event in events}
@@ -80,7 +83,12 @@ class EventLane:
 
     def _of(self, batch: Batch) -> Decoded:
         records, decoded = self._decoded.pop(batch.part, ((), Decoded((), ())))
-        return decoded if records is batch.records else decode(batch.records)
+        return decoded if records is batch.records else self._decode(batch.records)
+
+    def _decode(self, records: Sequence[Record]) -> Decoded:
+        decoded = decode(records)
+        judged = judge_age(decoded.events, records, horizon=self._horizon)
+        return Decoded(judged.kept, [*decoded.refused, *judged.refused])
 
     def _tell(self, batch: Batch, decoded: Decoded, folded: Folded, swept: History) -> None:
         for outcome, number in (

@@ -2,12 +2,19 @@
 
 import asyncio
 from collections.abc import Collection
-from datetime import date
+from datetime import date, datetime
 
 from services.segmenter.domain.policy import Policy
 from services.segmenter.outbound.profile_store import PostgresStore
+from services.segmenter.usecases.ports import NoRoomYet
 from shared.database import session
 from shared.database.connection import Connection, translated
+from shared.observability.logging import log
+
+_logger = log(__name__)
+
+# How old the horizon may be. Nothing is dropped before every process has read the new one.
+HORIZON_S = 60.0
 
 
 class Partitions:
@@ -19,6 +26,8 @@ class Partitions:
         self._connection: Connection | None = None
         self._made: set[tuple[str, date]] = set()
         self._policy: Policy | None = None
+        self._horizon: datetime | None = None
+        self._horizon_read_at = float("-inf")
         self._turn = asyncio.Lock()
 
     async def policy(self) -> Policy:
@@ -28,10 +37,27 @@ class Partitions:
                 self._policy = await PostgresStore(await self._connected()).policy()
             return self._policy
 
+    async def horizon(self) -> datetime | None:
+        """Return since when the event log holds everything, as read within the last minute.
+
+        Raises StoreUnavailable.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._horizon_read_at < HORIZON_S:
+            return self._horizon
+        async with self._turn:
+            connection = await self._connected()
+            with translated():
+                read = await connection.fetchval("SELECT held_since FROM log_horizon")
+        # A database that was restored may know an older one. What was judged once is judged so again.
+        self._horizon = max((each for each in (self._horizon, read) if each), default=None)
+        self._horizon_read_at = now
+        return self._horizon
+
     async def ensure(self, *, days: Collection[date], months: Collection[date]) -> None:
         """Make partitions for events received on the days and transitions dated in the months.
 
-        Idempotent. Raises StoreUnavailable.
+        Idempotent. Raises StoreUnavailable, and NoRoomYet where the log no longer holds a day.
         """
         wanted = [("events", day) for day in days] + [("transitions", month) for month in months]
         missing = sorted(each for each in wanted if each not in self._made)
@@ -41,13 +67,18 @@ class Partitions:
             connection = await self._connected()
             for table, day in missing:
                 with translated():
-                    await connection.execute(f"SELECT ensure_{table}_partition($1)", day)
+                    found = await connection.fetchval(f"SELECT ensure_{table}_partition($1)", day)
+                if found == "dropped":
+                    self.forget()
+                    raise NoRoomYet(f"the event log no longer holds {day}")
+                tell_of_partition(table, day, found)
                 self._made.add((table, day))
 
     def forget(self) -> None:
-        """Look anew: a partition was dropped, or the policy changed."""
+        """Look anew: a partition was dropped, the horizon raised, or the policy changed."""
         self._made.clear()
         self._policy = None
+        self._horizon_read_at = float("-inf")
 
     async def start(self) -> None:
         """It connects when first needed."""
@@ -60,3 +91,17 @@ class Partitions:
         if self._connection is None or self._connection.is_closed():
             self._connection = await session.connect(self._dsn, worker=self._worker)
         return self._connection
+
+
+def tell_of_partition(table: str, day: date, found: str) -> None:
+    """Log what `ensure_…_partition` did, where it was more than to make one."""
+    if found == "attached again":
+        _logger.warning("partition_attached_again", table=table, day=str(day))
+    elif found.startswith("made beside"):
+        _logger.error(
+            "partition_made_beside",
+            table=table,
+            day=str(day),
+            why=found,
+            hint="a table detached by hand has its name; repeats of what it holds count again",
+        )

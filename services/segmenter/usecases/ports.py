@@ -111,8 +111,18 @@ class Room(Protocol):
         """Return the active policy, maybe a little old."""
         ...
 
+    async def horizon(self) -> datetime | None:
+        """Return since when the event log holds all that was folded, at most a minute old; None: always.
+
+        It only ever rises.
+        """
+        ...
+
     async def ensure(self, *, days: Collection[date], months: Collection[date]) -> None:
-        """Make partitions for events received on the days and transitions dated in the months."""
+        """Make partitions for events received on the days and transitions dated in the months.
+
+        Raises NoRoomYet where a day lies before a horizon that was not known yet.
+        """
         ...
 
     def forget(self) -> None:
