@@ -68,3 +68,27 @@ class DeadLetterView:
     value: bytes
     truncated: bool
     refused_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    worker: str
+    alive: bool
+    leaving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionView:
+    part: int
+    owner: str | None
+    epoch: int
+    next_offset: int
+    end_offset: int | None
+    watermark: datetime | None
+    folded_at: datetime | None
+    frozen_reason: str | None
+
+    @property
+    def waiting(self) -> int | None:
+        """How many records wait to be folded; None while the log's end is not known."""
+        return None if self.end_offset is None else max(0, self.end_offset - self.next_offset)

@@ -107,6 +107,10 @@ class Ages:
             "lag": Lag(seconds=age.lag_seconds, events=age.lag_events),
         }
 
+    def seconds_since(self, instant: datetime) -> float:
+        """Return how long ago it was in product time; 0 for what is still to come."""
+        return max(0.0, (self._clock.now() - instant).total_seconds())
+
 
 def place_behind(listing: str, cursor: str | None) -> At | None:
     """Return the place at which a page of a list in time begins. Raises Problem."""

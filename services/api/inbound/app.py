@@ -9,6 +9,7 @@ from services.api.inbound.access import Access, Scope
 from services.api.inbound.alerts_http import alerts_router
 from services.api.inbound.answers import Ages
 from services.api.inbound.dead_letters_http import dead_letters_router
+from services.api.inbound.segmenter_http import segmenter_router
 from services.api.inbound.tiers_http import tiers_router
 from services.api.inbound.transitions_http import transitions_router
 from services.api.inbound.users_http import users_router
@@ -17,7 +18,14 @@ from shared.http import problems
 from shared.http.probes import HealthCheck, probe_routes
 from shared.observability.metrics import Metrics
 
-ROUTERS = (users_router, tiers_router, transitions_router, alerts_router, dead_letters_router)
+ROUTERS = (
+    users_router,
+    tiers_router,
+    transitions_router,
+    alerts_router,
+    dead_letters_router,
+    segmenter_router,
+)
 
 # What any question may be refused with; routes add their own.
 REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)

@@ -10,11 +10,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from services.api.domain.freshness import Progress
-from services.api.domain.views import AlertView, DeadLetterView, TransitionView, UserView
+from services.api.domain.views import (
+    AlertView,
+    DeadLetterView,
+    PartitionView,
+    TransitionView,
+    UserView,
+    WorkerView,
+)
 from services.api.outbound import (
     alert_reader,
     dead_letter_reader,
     progress_reader,
+    segmenter_reader,
     transition_reader,
     user_reader,
 )
@@ -129,6 +137,12 @@ class PostgresSnapshot:
         return await dead_letter_reader.dead_letters(
             self._connection, wanted, behind=behind, limit=limit
         )
+
+    async def segmenter_workers(self) -> Sequence[WorkerView]:
+        return await segmenter_reader.segmenter_workers(self._connection, self._group)
+
+    async def segmenter_partitions(self) -> Sequence[PartitionView]:
+        return await segmenter_reader.segmenter_partitions(self._connection, self._group)
 
 
 @contextmanager

@@ -8,7 +8,14 @@ from typing import Protocol
 from uuid import UUID
 
 from services.api.domain.freshness import Progress
-from services.api.domain.views import AlertView, DeadLetterView, TransitionView, UserView
+from services.api.domain.views import (
+    AlertView,
+    DeadLetterView,
+    PartitionView,
+    TransitionView,
+    UserView,
+    WorkerView,
+)
 
 At = tuple[datetime, str]  # a place in a list by time: the instant and the id
 
@@ -85,6 +92,14 @@ class Snapshot(Protocol):
         self, wanted: DeadLetterFilter, *, behind: At | None, limit: int
     ) -> tuple[Sequence[DeadLetterView], bool]:
         """Return a page, and whether it ends before the limit because its letters are large."""
+        ...
+
+    async def segmenter_workers(self) -> Sequence[WorkerView]:
+        """Return the segmenter's processes by name, those that died of late too."""
+        ...
+
+    async def segmenter_partitions(self) -> Sequence[PartitionView]:
+        """Return the partitions of the events topic by number."""
         ...
 
 

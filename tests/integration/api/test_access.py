@@ -33,6 +33,7 @@ def test_there_are_questions(api: Site) -> None:
         "/v1/alerts",
         "/v1/alerts/{alert_id}",
         "/v1/dead-letters",
+        "/v1/segmenter",
         "/v1/tiers",
         "/v1/transitions",
         "/v1/users",
