@@ -1,7 +1,8 @@
 """What the environment says to the segmenter, as one frozen value."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from services.segmenter.usecases.keep_log import LEAST_KEPT
 from shared.configuration import CommonSettings, KafkaSettings, PostgresSettings
 
 
@@ -24,3 +25,19 @@ class Settings(CommonSettings, KafkaSettings, PostgresSettings):
         gt=0,
         description="events older than this when they arrive are history, and warn nobody",
     )
+    event_log_days: int = Field(
+        400,
+        ge=0,
+        le=36_500,
+        description="days of receipts that the table events keeps; 0 keeps them for ever",
+    )
+
+    @field_validator("event_log_days")
+    @classmethod
+    def _longer_than_repeats_may_take(cls, days: int) -> int:
+        if 0 < days < LEAST_KEPT.days:
+            raise ValueError(
+                f"{days} is less than {LEAST_KEPT.days}: what Kafka keeps must be told from its repeats, "
+                "which are looked up in the 8 days before; 0 keeps the log for ever"
+            )
+        return days

@@ -1,9 +1,12 @@
 """Builds the segmenter: events and time in, tiers and transitions out."""
 
 from datetime import timedelta
+from functools import partial
 
 from services.segmenter.inbound.dead_letter_lane import DeadLetterLane
 from services.segmenter.inbound.event_lane import EventLane
+from services.segmenter.inbound.log_keeper import LogKeeper
+from services.segmenter.outbound import event_log
 from services.segmenter.outbound.partitions import Partitions
 from services.segmenter.outbound.profile_store import PostgresStore
 from services.segmenter.settings import Settings
@@ -41,6 +44,12 @@ class Segmenter:
             live_window=timedelta(seconds=settings.live_window_s),
             metrics=self._metrics,
         )
+        self._log_keeper = LogKeeper(
+            shelf=partial(event_log.opened, self._dsn, worker=self._worker),
+            clock=clock_from(settings.clock_file),
+            keep_for=timedelta(days=settings.event_log_days) if settings.event_log_days else None,
+            metrics=self._metrics,
+        )
         suffix = settings.group.removeprefix("segmenter")
         self._events = self._lanes(settings.group, topics.EVENTS.name, event_lane, log=self._log)
         self._letters = self._lanes(
@@ -56,7 +65,15 @@ class Segmenter:
 
     def parts(self) -> Parts:
         return Parts(
-            [self._server, self._room, self._log, self._events, self._letters], live=self._live
+            [
+                self._server,
+                self._room,
+                self._log_keeper,
+                self._log,
+                self._events,
+                self._letters,
+            ],
+            live=self._live,
         )
 
     def _lanes(self, group: str, topic: str, work: LaneWork, *, log: DurableLog | None) -> Lanes:
@@ -76,6 +93,7 @@ class Segmenter:
     def _live(self) -> Health:
         checks = {name: "ok" if health.live else health.reason for name, health in self._healths()}
         checks["log"] = self._log.ended() or "ok"
+        checks["log_keeper"] = self._log_keeper.ended() or "ok"
         return Health(all(each == "ok" for each in checks.values()), checks)
 
     def _ready(self) -> Health:

@@ -142,6 +142,16 @@ SWEEP_DELAY_SECONDS = _histogram(
     "Product time from a deadline to its transition, of the oldest one of each batch",
     buckets=DELAY_SECONDS,
 )
+EVENT_LOG_DROPPED = _counter(
+    "event_log_dropped_partitions_total", "Days dropped from the event log because of their age"
+)
+EVENT_LOG_PUT_OFF = _counter(
+    "event_log_put_off_total", "Times a day was left for later because the lanes were busy"
+)
+EVENT_LOG_REACH_SECONDS = _gauge(
+    "event_log_reach_seconds",
+    "Product time now, less the beginning of the oldest day in the event log",
+)
 
 # alerts
 ALERTS_FIRED = _counter("alerts_fired_total", "Alerts raised", "kind")

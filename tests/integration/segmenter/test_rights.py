@@ -78,3 +78,37 @@ async def test_partitions_that_the_role_has_made_belong_to_the_owner(site: Site)
         await desk.connection.execute("DROP TABLE events_2026_01_05")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await desk.connection.execute("DELETE FROM transitions_2026_01")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT make_partition('events', 'mine', now(), now(), NULL)",
+        "INSERT INTO log_horizon VALUES (true, now(), now())",
+        "DELETE FROM log_horizon",
+        "DROP TABLE events_2026_01_05",
+    ],
+)
+async def test_the_role_shortens_the_log_in_the_one_way_that_is_lent_to_it(
+    site: Site, statement: str
+) -> None:
+    await site.fold(event("u", START))
+    desk = await site.desk()
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await desk.connection.execute(statement)
+
+
+@pytest.mark.parametrize("role", ["api", "alerts"])
+async def test_no_other_role_shortens_the_log(site: Site, role: str) -> None:
+    connection = await asyncpg.connect(getattr(site.database, role))
+    try:
+        for call in (
+            "raise_log_horizon('2026-01-01')",
+            "drop_oldest_events_partition('0')",
+            "ensure_events_partition('2026-01-01')",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(f"SELECT {call}")
+    finally:
+        await connection.close()

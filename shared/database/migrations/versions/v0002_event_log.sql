@@ -116,16 +116,16 @@ CREATE FUNCTION drop_oldest_events_partition(patience interval) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC'
 SET lock_timeout = '300ms' AS $$
 DECLARE
-    oldest regclass;
+    oldest text;
 BEGIN
-    SELECT p.child INTO oldest
+    SELECT p.child::text INTO oldest  -- quoted where it must be
     FROM partitions_of('events') AS p, log_horizon
     WHERE p.upper <= held_since AND raised_at <= clock_timestamp() - patience
     ORDER BY p.lower LIMIT 1;
     IF oldest IS NOT NULL THEN
         EXECUTE format('DROP TABLE %s', oldest);
     END IF;
-    RETURN oldest::text;
+    RETURN oldest;
 END $$;
 
 REVOKE EXECUTE ON FUNCTION
