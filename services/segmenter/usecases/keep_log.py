@@ -64,12 +64,13 @@ class Shortened:
 
 
 async def keep_log(shelf: LogShelf, *, now: datetime, keep_for: timedelta | None) -> Shortened:
-    """Make room for what comes next, and drop what is older than `keep_for` (None: nothing)."""
+    """Make room for what comes next, and drop what is older than `keep_for` (None: nothing).
+
+    What lies before the horizon goes in any case: an operator may have raised it.
+    """
     await shelf.ensure(days=days_ahead(now), months=months_ahead(now))
-    if keep_for is None:
-        return Shortened()
     shortened = await _drop(shelf)
-    if not shortened.put_off:
+    if keep_for is not None and not shortened.put_off:
         await _raise_horizon(shelf, now=now, keep_for=keep_for)
     return shortened
 

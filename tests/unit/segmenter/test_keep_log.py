@@ -58,6 +58,14 @@ async def test_a_log_that_is_kept_for_ever_loses_nothing() -> None:
     assert (shelf.told, len(shelf.days)) == (None, 1_001 + 4)
 
 
+async def test_a_horizon_that_an_operator_raised_is_followed_in_a_log_kept_for_ever() -> None:
+    shelf = FakeShelf(folded=NOW, days=days(12, 9), raised=TODAY - 10 * DAY, told=TODAY - 10 * DAY)
+
+    await keep_log(shelf, now=NOW, keep_for=None)
+
+    assert min(shelf.days) == TODAY - 10 * DAY
+
+
 async def test_the_horizon_is_told_before_a_day_is_dropped() -> None:
     shelf = FakeShelf(folded=NOW, days=days(32, 28))
 
