@@ -17,11 +17,11 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run status stop down clock demo test check fmt lint types imports lock bench chaos clean
+.PHONY: help run status stop down clock demo test check fmt lint types imports lock bench bench-segmenter chaos clean
 
 help: ## Print this
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ The system on this machine
 run: ## Start everything and watch over it (DETACH=1: in the background; VERBOSE=1: every log line)
@@ -72,6 +72,10 @@ imports: ## Check who imports whom
 bench: ## Measure throughput, latency and memory beside the raw limits; .local/bench/latest.json
 	$(FOR_DEV)
 	@exec $(BIN)/python -m tests.bench $(ARGS)
+
+bench-segmenter: ## Measure the segmenter's folding beside its raw limits; .local/bench/segmenter.json
+	$(FOR_DEV)
+	@exec $(BIN)/python -m tests.bench.segmenter $(ARGS)
 
 chaos: ## Kill, pause and restart everything for a long time, with an independent verifier
 	$(FOR_DEV)

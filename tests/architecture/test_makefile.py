@@ -33,7 +33,7 @@ def targets() -> set[str]:
 
 def test_make_prints_every_target_with_a_line_of_explanation() -> None:
     shown = make().stdout
-    explained = set(re.findall(r"^  ([a-z]+) +\S", shown, re.MULTILINE))
+    explained = set(re.findall(r"^  ([a-z-]+) +\S", shown, re.MULTILINE))
     assert explained == targets()
 
 

@@ -50,9 +50,9 @@ def show(figures: Sequence[Figure]) -> None:
     for figure in figures:
         table.add_row(
             figure.name,
-            _words(figure.value),
+            words(figure.value),
             figure.unit,
-            _words(figure.limit),
+            words(figure.limit),
             "" if figure.ratio is None else f"{figure.ratio:.2f}",
             figure.beside,
         )
@@ -69,7 +69,8 @@ def _short(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
 
 
-def _words(value: float | None) -> str:
+def words(value: float | None) -> str:
+    """Return a figure for the eye."""
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"

@@ -1,0 +1,113 @@
+"""`python -m tests.bench.segmenter`: how fast the segmenter folds, beside the raw limits of the same run."""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from shared.errors import EbbtideError
+from tests import servers
+from tests.bench import figures
+from tests.bench.segmenter import report, throughput
+from tests.bench.segmenter.bench import Bench, Plan
+from tests.bench.segmenter.catalog import Part
+from tests.bench.segmenter.known_users import KnownUsers
+from tests.bench.segmenter.throughput import Throughput
+from tests.bench.segmenter.world import World
+
+REPORT = Path(".local/bench/segmenter.json")
+WHOLE_RUN_S = 1_500.0
+SOFT_LIMIT_S = {False: 720.0, True: 180.0}
+
+
+async def measure(plan: Plan) -> Bench:
+    """Start servers of its own on the loopback address, and measure against them."""
+    begun = time.monotonic()
+
+    def tell(what: str) -> None:
+        print(f"[{time.monotonic() - begun:6.1f} s] {what}", flush=True)
+
+    async with asyncio.timeout(WHOLE_RUN_S):
+        with servers.scratch_directory() as directory:
+            tell("starting Postgres and Kafka")
+            async with World(directory) as world:
+                bench = Bench(world, plan, tell)
+                await _run(bench)
+    tell("done")
+    return bench
+
+
+async def _run(bench: Bench) -> None:
+    parts = bench.plan.parts
+    if parts & throughput.PARTS:
+        await Throughput(bench).run()
+    if Part.KNOWN in parts:
+        await KnownUsers(bench).run()
+    if bench.peak_rss_mb:
+        bench.add("peak_rss_mb", [bench.peak_rss_mb])
+
+
+def plan_of(words: Sequence[str] | None = None) -> tuple[Plan, Path]:
+    """Return what the command line asks for, and where the report goes."""
+    asked = _parser().parse_args(words)
+    events = asked.events or (200_000 if asked.quick else 300_000)
+    seconds = asked.seconds or (5.0 if asked.quick else 10.0)
+    plan = Plan(
+        parts=frozenset(asked.only or Part),
+        events=events,
+        seconds=seconds,
+        repeats=2 if asked.quick else 3,
+        soft_limit_s=SOFT_LIMIT_S[asked.quick],
+        quick=asked.quick,
+    )
+    return plan, asked.report
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.segmenter", description=__doc__)
+    parser.add_argument(
+        "--only",
+        type=_parts,
+        metavar="PART,…",
+        help=f"measure these parts only: {', '.join(Part)} (default: all)",
+    )
+    parser.add_argument("--quick", action="store_true", help="less of everything, at most twice")
+    parser.add_argument(
+        "--events", type=int, help="size of a backlog (default: 300000, quick: 200000)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, help="how long live loads go on (default: 10, quick: 5)"
+    )
+    parser.add_argument("--report", type=Path, default=REPORT, help=f"default: {REPORT}")
+    return parser
+
+
+def _parts(text: str) -> frozenset[Part]:
+    try:
+        return frozenset(Part(word.strip()) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} names other parts than {', '.join(Part)}"
+        ) from None
+
+
+def main() -> int:
+    plan, path = plan_of()
+    try:
+        bench = asyncio.run(measure(plan))
+    except TimeoutError as error:
+        print(f"bench: not done in time: {error}, after {WHOLE_RUN_S:.0f} s", file=sys.stderr)
+        return 1
+    except EbbtideError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    report.show(bench.figures, bench.left_out)
+    figures.write(bench.figures, path)
+    print(f"written to {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
