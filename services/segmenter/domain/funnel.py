@@ -63,8 +63,7 @@ class Funnels:
     Nearly all events are no step of any funnel: to tell costs one look into a dictionary.
     """
 
-    def __init__(self, version: int, funnels: Iterable[Funnel] = ()) -> None:
-        self.version = version
+    def __init__(self, funnels: Iterable[Funnel] = ()) -> None:
         self.by_id: Mapping[int, Funnel] = {each.funnel_id: each for each in funnels}
         self._places: dict[str, list[_Place]] = {}
         for funnel in self.by_id.values():

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from shared.database.tables import alerts, lanes, metadata, segmenter  # noqa: F401  registers them
+from shared.database.tables import alerts, funnels, lanes, metadata, segmenter  # noqa: F401  registers them
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -17,7 +17,7 @@ CHECKOUT = Funnel(
     HOUR,
 )
 TRIAL = Funnel(9, (Step("Ordered"), Step("Renewed")), HOUR)
-FUNNELS = Funnels(1, [CHECKOUT, TRIAL])
+FUNNELS = Funnels([CHECKOUT, TRIAL])
 
 
 def not_needed() -> Properties:

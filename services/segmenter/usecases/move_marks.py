@@ -1,0 +1,78 @@
+"""Count users' marks anew once it is known whose they are: ids that were merged, users rebuilt from the log."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from services.segmenter.domain.funnel_depth import Cell, contribution, difference, thinned
+from services.segmenter.domain.funnel_marks import Marks
+from services.segmenter.usecases.fold_funnels import (
+    NO_ROW,
+    Counting,
+    FunnelCell,
+    FunnelStore,
+    FunnelUser,
+    Row,
+    collect,
+    count,
+    marks_in,
+)
+from shared.contracts.events import EventEnvelope
+
+
+async def merge_marks(root: str, absorbed: str, counting: Counting, *, store: FunnelStore) -> None:
+    """Give the marks of an absorbed id to the user that it belongs to, in the merge's transaction."""
+    left = set(counting.funnels.by_id)
+    while left:  # again for rows that a back-fill made meanwhile
+        rows = await store.lock([(each, user) for each in left for user in (root, absorbed)])
+        wanted: dict[FunnelUser, Marks] = {}
+        for funnel_id, user_id in rows:
+            if user_id == absorbed:
+                of_root = rows.get((funnel_id, root), NO_ROW).marks
+                wanted[funnel_id, root] = of_root.union(rows[funnel_id, absorbed].marks)
+        written = await _replace(wanted, rows, counting, store=store)
+        left = {funnel_id for funnel_id, _ in wanted.keys() - written}
+        moved = {(funnel_id, absorbed): Marks() for funnel_id, _ in written}
+        await _replace(moved, rows, counting, store=store)
+
+
+async def replace_marks(
+    user_id: str, events: Sequence[EventEnvelope], counting: Counting, *, store: FunnelStore
+) -> None:
+    """Count the user by these events alone: all that are theirs, under whichever id."""
+    theirs = dict.fromkeys((event.user_id for event in events), user_id)
+    marks = marks_in(events, counting.funnels, merged=theirs)
+    left = {(funnel_id, user_id) for funnel_id in counting.funnels.by_id}
+    while left:
+        rows = await store.lock(left)
+        wanted = {
+            key: Marks().with_(marks.get(key, ())) for key in left if key in rows or key in marks
+        }
+        left = wanted.keys() - await _replace(wanted, rows, counting, store=store)
+
+
+async def _replace(
+    wanted: Mapping[FunnelUser, Marks],
+    rows: Mapping[FunnelUser, Row],
+    counting: Counting,
+    *,
+    store: FunnelStore,
+) -> set[FunnelUser]:
+    """Put marks in place of those of the locked rows, count the difference, and return whose it was."""
+    if not wanted:
+        return set()
+    deltas: dict[FunnelUser, Mapping[Cell, int]] = {}
+    new: dict[FunnelUser, Row] = {}
+    for key, marks in wanted.items():
+        funnel, row = counting.funnels.by_id[key[0]], rows.get(key, NO_ROW)
+        kept = thinned(marks, funnel=funnel, day_of=counting.day_of)
+        deltas[key] = difference(
+            contribution(row.marks, funnel=funnel, day_of=counting.day_of),
+            contribution(kept, funnel=funnel, day_of=counting.day_of),
+        )
+        new[key] = Row(kept, row.revision)
+    written = await store.write(new)
+    delta: Counter[FunnelCell] = Counter()
+    for key in written:
+        collect(delta, key, deltas[key])
+    await count(delta, counting, store=store)
+    return written
