@@ -43,6 +43,7 @@ class TransitionReason(StrEnum):
     ACTIVITY_RESUMED = "activity_resumed"
     RETURNED_AFTER_CHURN = "returned_after_churn"
     TIME_PASSED = "time_passed"
+    POLICY_CHANGED = "policy_changed"
 
 
 class TransitionStatus(StrEnum):

@@ -8,7 +8,7 @@ import pytest
 
 from services.ingest.domain.clock_skew import FUTURE
 from services.segmenter.domain.lifecycle import timeline
-from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.policy import Policies, Policy
 from services.segmenter.domain.spans import add_instants
 from services.segmenter.settings import Settings
 from services.segmenter.usecases.fold_events import DUPLICATE_WINDOW
@@ -36,7 +36,7 @@ POLICY = Policy(1, *(timedelta(days=days) for days in days_of_the_first_policy()
 def history(*days: str) -> list[Change]:
     """Return the changes of a user who was active at noon on these days, as the page writes them."""
     done = [datetime.fromisoformat(day).replace(hour=12, tzinfo=UTC) for day in days]
-    steps = timeline(add_instants((), done, silent_after=POLICY.silent_after), POLICY)
+    steps = timeline(add_instants((), done, silent_after=POLICY.silent_after), Policies(POLICY))
     return [
         (
             f"{step.at:%Y-%m-%d %H:%M}",

@@ -1,37 +1,43 @@
-"""The rule: from spans of activity and a policy to the states of a user, each with its beginning."""
+"""The rule: from spans of activity and the policies to the states of a user, each with its beginning.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+At each instant a user is what the policy that holds then says of their activity. Where one policy
+follows another and says something else, that is a step, too.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.segmenter.domain.policy import Policy
-from services.segmenter.domain.spans import Span, Spans
+from services.segmenter.domain.policy import Policies, Policy, Reign
+from services.segmenter.domain.spans import Span, Spans, coarser
 from shared.vocabulary import Lifecycle, TransitionReason
 
 LIVE = frozenset((Lifecycle.NEW, Lifecycle.ACTIVE, Lifecycle.RETURNED))
 
-StepKey = tuple[datetime, Lifecycle | None, Lifecycle, TransitionReason]
+StepKey = tuple[datetime, Lifecycle | None, Lifecycle, TransitionReason, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One change of state.
 
-    `quiet_since` is the last activity before the silence that the step tells of; `period_start` is
-    where the period began that ran out (being new, having returned).
+    `policy_version` is that of the policy that holds at `at`. `quiet_since` is the last activity before
+    the silence that the step tells of; `period_start` is where the period began that ran out (being new,
+    having returned).
     """
 
     at: datetime
     before: Lifecycle | None
     after: Lifecycle
     reason: TransitionReason
+    policy_version: int
     quiet_since: datetime | None = None
     period_start: datetime | None = None
 
     @property
     def key(self) -> StepKey:
         """What makes two steps of one user the same; the other fields only explain it."""
-        return self.at, self.before, self.after, self.reason
+        return self.at, self.before, self.after, self.reason, self.policy_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +75,78 @@ class _Periods:
         return sorted(ends)
 
 
-def timeline(spans: Spans, policy: Policy) -> list[Step]:
-    """Return every change of state that these spans cause, as if nothing more ever came."""
+def timeline(spans: Spans, policies: Policies) -> list[Step]:
+    """Return every change of state that these spans cause, as if nothing more ever came.
+
+    The spans are as fine as `policies.grain`.
+    """
     steps: list[Step] = []
+    if not spans:
+        return steps
     before: Lifecycle | None = None
-    for stretch in _stretches(spans, policy):
-        if stretch.state is not before:
-            steps.append(_step(stretch, before))
-            before = stretch.state
+    for reign in _reigns_over(spans, policies):
+        stretches: Iterable[_Stretch] = _stretches(
+            _seen_by(reign.policy, spans, policies), reign.policy
+        )
+        if policies.later:
+            stretches = _within(reign, stretches, before)
+        for stretch in stretches:
+            if stretch.state is not before:
+                steps.append(_step(stretch, before, reign.policy.version))
+                before = stretch.state
     return steps
 
 
-def state_at(spans: Spans, policy: Policy, instant: datetime) -> Lifecycle | None:
+def state_at(spans: Spans, policies: Policies, instant: datetime) -> Lifecycle | None:
     """Return the state at an instant; None before the first activity."""
-    standing = [step.after for step in timeline(spans, policy) if step.at <= instant]
-    return standing[-1] if standing else None
+    policy = policies.at(instant)
+    state: Lifecycle | None = None
+    for stretch in _stretches(_seen_by(policy, spans, policies), policy):
+        if stretch.at > instant:
+            break
+        state = stretch.state
+    return state
+
+
+def _reigns_over(spans: Spans, policies: Policies) -> Iterable[Reign]:
+    """Return the policies under which the user was active or still is known."""
+    begins = spans[0].start
+    return [each for each in policies.reigns if each.until is None or each.until > begins]
+
+
+def _seen_by(policy: Policy, spans: Spans, policies: Policies) -> Spans:
+    if policy.silent_after == policies.grain:
+        return spans
+    return coarser(spans, policy.silent_after)
+
+
+def _within(
+    reign: Reign, stretches: Iterable[_Stretch], before: Lifecycle | None
+) -> Iterator[_Stretch]:
+    """Yield a policy's stretches while it holds; first, at its activation, what it finds the user to be."""
+    found: _Stretch | None = None
+    was: Lifecycle | None = None  # what it would have said right before
+    for stretch in stretches:
+        if stretch.at <= reign.since:
+            was = stretch.state if stretch.at < reign.since else was
+            found = stretch
+            continue
+        if found is not None:
+            yield _at_activation(found, reign.since, changed=was is not before)
+            found = None
+        if reign.until is not None and stretch.at >= reign.until:
+            return
+        yield stretch
+    if found is not None:
+        yield _at_activation(found, reign.since, changed=was is not before)
+
+
+def _at_activation(found: _Stretch, since: datetime, *, changed: bool) -> _Stretch:
+    """Return the stretch that holds at an activation. It may begin there by itself, by chance."""
+    if found.at == since and not changed:
+        return found
+    quiet_since = None if found.state in LIVE else found.quiet_since
+    return replace(found, at=since, reason=TransitionReason.POLICY_CHANGED, quiet_since=quiet_since)
 
 
 def _stretches(spans: Spans, policy: Policy) -> Iterator[_Stretch]:
@@ -126,7 +189,7 @@ def _quiet(span: Span, policy: Policy, *, until: datetime | None) -> Iterator[_S
             yield _Stretch(span.end + after, state, TransitionReason.TIME_PASSED, span.end)
 
 
-def _step(stretch: _Stretch, before: Lifecycle | None) -> Step:
+def _step(stretch: _Stretch, before: Lifecycle | None, policy_version: int) -> Step:
     # A gap of exactly `silent_after` is a silence of no length: nothing resumed, a period ran out.
     passed = before in LIVE and stretch.reason is TransitionReason.ACTIVITY_RESUMED
     return Step(
@@ -134,6 +197,7 @@ def _step(stretch: _Stretch, before: Lifecycle | None) -> Step:
         before,
         stretch.state,
         TransitionReason.TIME_PASSED if passed else stretch.reason,
+        policy_version,
         stretch.quiet_since,
         stretch.period_start,
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from services.segmenter.domain.deadlines import Deadline, next_deadline, standing
 from services.segmenter.domain.lifecycle import LIVE, Step, timeline
-from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.spans import Span, Spans, add_instants
 from services.segmenter.domain.transition import difference
 from shared.vocabulary import Lifecycle
@@ -67,10 +67,10 @@ class Change:
         return self.kept_until is not None and step.at < self.kept_until
 
 
-def begin(user_id: str, arrivals: Arrivals, policy: Policy) -> Change:
+def begin(user_id: str, arrivals: Arrivals, policies: Policies) -> Change:
     """Return a user who was never seen before."""
-    spans = add_instants((), arrivals.instants, silent_after=policy.silent_after)
-    steps = timeline(spans, policy)
+    spans = add_instants((), arrivals.instants, silent_after=policies.grain)
+    steps = timeline(spans, policies)
     written = standing(steps, spans[-1].end)
     profile = Profile(
         user_id,
@@ -81,25 +81,25 @@ def begin(user_id: str, arrivals: Arrivals, policy: Policy) -> Change:
         next_deadline(steps, spans[-1].end),
         len(arrivals.instants),
         arrivals.known_at,
-        policy.version,
+        policies.current.version,
     )
     return Change(profile, written=tuple(written))
 
 
-def advance(profile: Profile, arrivals: Arrivals, policy: Policy) -> Change:
+def advance(profile: Profile, arrivals: Arrivals, policies: Policies) -> Change:
     """Return the user after more activity, in whatever order it came."""
-    extended = _extend(profile, arrivals, policy)
-    return _rewrite(profile, arrivals, policy) if extended is None else Change(extended)
+    extended = _extend(profile, arrivals, policies)
+    return _rewrite(profile, arrivals, policies) if extended is None else Change(extended)
 
 
-def pass_time(change: Change, until: datetime, policy: Policy) -> Change:
+def pass_time(change: Change, until: datetime, policies: Policies) -> Change:
     """Return the user after every step that is due by `until`, each at its own instant."""
     profile = change.profile
     if profile.deadline is None or profile.deadline.at > until:
         return change
-    steps = timeline(profile.spans, policy)
+    steps = timeline(profile.spans, policies)
     due = [step for step in steps if profile.settled < step.at <= until]
-    if not due:  # the deadline was made under another policy
+    if not due:
         later = replace(profile, deadline=next_deadline(steps, until))
         return replace(change, profile=later)
     moved = replace(
@@ -111,10 +111,11 @@ def pass_time(change: Change, until: datetime, policy: Policy) -> Change:
     return replace(change, profile=moved, written=(*change.written, *due))
 
 
-def _extend(profile: Profile, arrivals: Arrivals, policy: Policy) -> Profile | None:
+def _extend(profile: Profile, arrivals: Arrivals, policies: Policies) -> Profile | None:
     """Return the user where the activity only moves `last_seen`, as most does; None otherwise.
 
     Inside the latest span, and before time alone would have changed anything, no step comes or goes.
+    A span ends sooner than the silence that counts, where another policy knew a shorter one.
     """
     deadline, span = profile.deadline, profile.spans[-1]
     latest = max(arrivals.instants)
@@ -123,6 +124,7 @@ def _extend(profile: Profile, arrivals: Arrivals, policy: Policy) -> Profile | N
         or profile.lifecycle not in LIVE
         or min(arrivals.instants) < span.start
         or latest >= deadline.at
+        or (policies.later and latest >= span.end + policies.grain)
     ):
         return None
     return Profile(
@@ -131,7 +133,7 @@ def _extend(profile: Profile, arrivals: Arrivals, policy: Policy) -> Profile | N
         profile.spans if latest <= span.end else (*profile.spans[:-1], Span(span.start, latest)),
         profile.lifecycle,
         profile.lifecycle_since,
-        deadline if latest <= span.end else _later(profile, latest, policy),
+        deadline if latest <= span.end else _later(profile, latest, policies),
         profile.event_count + len(arrivals.instants),
         max(profile.known_at, arrivals.known_at),
         profile.policy_version,
@@ -139,25 +141,26 @@ def _extend(profile: Profile, arrivals: Arrivals, policy: Policy) -> Profile | N
     )
 
 
-def _later(profile: Profile, latest: datetime, policy: Policy) -> Deadline | None:
+def _later(profile: Profile, latest: datetime, policies: Policies) -> Deadline | None:
     """Return the deadline once `last_seen` has moved on to `latest`, before the old deadline."""
     deadline = profile.deadline
     if deadline is not None and deadline.to in LIVE:
         return deadline  # a period runs out before the silence would begin, and that stays so
-    if profile.lifecycle is Lifecycle.ACTIVE:
+    policy = policies.current
+    if profile.lifecycle is Lifecycle.ACTIVE and policies.at(latest) is policy:
         return Deadline(latest + policy.silent_after, Lifecycle.SILENT)
     spans = (*profile.spans[:-1], Span(profile.spans[-1].start, latest))
-    return next_deadline(timeline(spans, policy), max(latest, profile.lifecycle_since))
+    return next_deadline(timeline(spans, policies), max(latest, profile.lifecycle_since))
 
 
-def _rewrite(profile: Profile, arrivals: Arrivals, policy: Policy) -> Change:
+def _rewrite(profile: Profile, arrivals: Arrivals, policies: Policies) -> Change:
     """Compare the history that stands with the one that should, up to what is settled."""
-    spans = add_instants(profile.spans, arrivals.instants, silent_after=policy.silent_after)
-    steps = timeline(spans, policy)
+    spans = add_instants(profile.spans, arrivals.instants, silent_after=policies.grain)
+    steps = timeline(spans, policies)
     settled = max(profile.settled, *arrivals.instants)
     now_standing = standing(steps, settled)
     retracted, written = difference(
-        standing(timeline(profile.spans, policy), profile.settled), now_standing
+        standing(timeline(profile.spans, policies), profile.settled), now_standing
     )
     moved = Profile(
         profile.user_id,

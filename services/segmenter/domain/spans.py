@@ -13,7 +13,7 @@ class Span:
     end: datetime
 
 
-# Disjoint, ascending, each at least `silent_after` after the one before.
+# Disjoint, ascending, each at least the grain of the policies after the one before.
 Spans = tuple[Span, ...]
 
 
@@ -32,3 +32,8 @@ def add_instants(spans: Spans, instants: Iterable[datetime], *, silent_after: ti
         else:
             joined.append(piece)
     return tuple(joined)
+
+
+def coarser(spans: Spans, silent_after: timedelta) -> Spans:
+    """Return the spans as a policy sees them for which only so long a gap is a silence."""
+    return add_instants(spans, (), silent_after=silent_after)

@@ -55,7 +55,6 @@ class Setting:
     """What every transition of one user in one batch has in common."""
 
     user_id: str
-    policy_version: int
     revision: int
     recorded_at: datetime
     live_since: datetime  # what is dated earlier is history, and never warns anybody
@@ -82,7 +81,7 @@ def transition(step: Step, setting: Setting, cause: Cause | None) -> Transition:
         step.at,
         setting.recorded_at,
         step.reason,
-        setting.policy_version,
+        step.policy_version,
         step.at < setting.live_since if cause is None else cause.historical,
         _evidence(step, cause),
     )
@@ -96,7 +95,7 @@ def transition_id(step: Step, setting: Setting) -> UUID:
     microseconds = (step.at - _EPOCH) // _MICROSECOND
     name = (
         f"{TransitionKind.LIFECYCLE}|{step.before or ''}|{step.after}|{microseconds}"
-        f"|{setting.policy_version}|{setting.revision}|{setting.user_id}"
+        f"|{step.policy_version}|{setting.revision}|{setting.user_id}"
     )
     return uuid5(_NAMESPACE, name)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 
-from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.policy import Policies
 from services.segmenter.inbound.decoding import Decoded, decode
 from services.segmenter.inbound.log_horizon import judge_age
 from services.segmenter.inbound.messages import message_of
@@ -51,7 +51,7 @@ class EventLane:
             self._decoded[batch.part] = batch.records, decoded
             events = [each.event for each in decoded.events]
             days = {event.received_at.date() for event in events}
-            months |= _months(events, await self._room.policy())
+            months |= _months(events, await self._room.policies())
         if days or months:
             await self._room.ensure(days=days, months=months)
             self._wanted -= months
@@ -61,11 +61,11 @@ class EventLane:
         decoded = self._of(batch)
         occasion = Occasion(batch.part, batch.now, batch.watermark, self._live_window)
         try:
-            policy = await store.policy()
+            policies = await store.policies()
             folded = await fold_events(
-                decoded.events, occasion=occasion, policy=policy, store=store
+                decoded.events, occasion=occasion, policies=policies, store=store
             )
-            swept = await sweep_deadlines(occasion=occasion, policy=policy, store=store)
+            swept = await sweep_deadlines(occasion=occasion, policies=policies, store=store)
         except NoRoomYet as error:
             self._room.forget()
             self._wanted |= error.months
@@ -116,17 +116,27 @@ class EventLane:
             self._metrics.count(m.TRANSITIONS_RETRACTED, each.kind)
 
 
-def _months(events: Sequence[EventEnvelope], policy: Policy) -> set[date]:
+def _months(events: Sequence[EventEnvelope], policies: Policies) -> set[date]:
     """Return the months in which the events may date a transition, now or as time passes."""
-    thresholds = (policy.new_for, policy.silent_after, policy.churned_after, policy.returned_for)
+    thresholds = {
+        threshold
+        for reign in policies.reigns
+        for threshold in (
+            reign.policy.new_for,
+            reign.policy.silent_after,
+            reign.policy.churned_after,
+            reign.policy.returned_for,
+        )
+    }
     days = {event.timestamp.date() for event in events}
+    activated = {since.date() for since, _ in policies.later}
     return {
         # A day more: the threshold may end after midnight.
         (day + timedelta(days=extra) + threshold).replace(day=1)
         for day in days
         for threshold in (timedelta(), *thresholds)
         for extra in (0, 1)
-    }
+    } | {each.replace(day=1) for each in activated if days and each >= min(days)}
 
 
 def _messages(history: History, *, at: datetime) -> list[OutboxMessage]:

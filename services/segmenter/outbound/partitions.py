@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection
 from datetime import date, datetime
 
-from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.policy import Policies
 from services.segmenter.outbound.profile_store import PostgresStore
 from services.segmenter.usecases.ports import NoRoomYet
 from shared.database import session
@@ -25,17 +25,17 @@ class Partitions:
         self._worker = worker
         self._connection: Connection | None = None
         self._made: set[tuple[str, date]] = set()
-        self._policy: Policy | None = None
+        self._policies: Policies | None = None
         self._horizon: datetime | None = None
         self._horizon_read_at = float("-inf")
         self._turn = asyncio.Lock()
 
-    async def policy(self) -> Policy:
-        """Return the active policy as first read, or as read again after `forget`."""
+    async def policies(self) -> Policies:
+        """Return the policies as first read, or as read again after `forget`."""
         async with self._turn:
-            if self._policy is None:
-                self._policy = await PostgresStore(await self._connected()).policy()
-            return self._policy
+            if self._policies is None:
+                self._policies = await PostgresStore(await self._connected()).policies()
+            return self._policies
 
     async def horizon(self) -> datetime | None:
         """Return since when the event log holds everything, as read within the last minute.
@@ -75,9 +75,9 @@ class Partitions:
                 self._made.add((table, day))
 
     def forget(self) -> None:
-        """Look anew: a partition was dropped, the horizon raised, or the policy changed."""
+        """Look anew: a partition was dropped, the horizon raised, or a policy was activated."""
         self._made.clear()
-        self._policy = None
+        self._policies = None
         self._horizon_read_at = float("-inf")
 
     async def start(self) -> None:

@@ -7,16 +7,16 @@ from typing import Any
 
 import asyncpg
 
-from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.policy import Policies, Policy
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.transition import Transition
 from services.segmenter.outbound import history_sql, users_sql
 from services.segmenter.usecases.ports import Due, EventKey, Folding, NoRoomYet, Retraction
 from shared.database.connection import Connection, translated
 
-_POLICY = """
-SELECT version, new_for, silent_after, churned_after, returned_for FROM policies
-WHERE activated_at IS NOT NULL ORDER BY activated_at DESC, version DESC LIMIT 1
+_POLICIES = """
+SELECT version, new_for, silent_after, churned_after, returned_for, activated_at FROM policies
+WHERE activated_at IS NOT NULL ORDER BY version
 """
 
 _KNOWN = """
@@ -38,11 +38,12 @@ class PostgresStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def policy(self) -> Policy:
+    async def policies(self) -> Policies:
         with translated():
-            row = await self._connection.fetchrow(_POLICY)
-        assert row is not None, "the first migration activates a policy"  # noqa: S101
-        return Policy(**dict(row))
+            rows = await self._connection.fetch(_POLICIES)
+        assert rows, "the first migration activates a policy"  # noqa: S101
+        (_, first), *later = ((row["activated_at"], Policy(*row[:5])) for row in rows)
+        return Policies(first, tuple(later))
 
     async def known(self, keys: Collection[EventKey], *, since: datetime) -> set[EventKey]:
         sources, ids = zip(*keys, strict=True)

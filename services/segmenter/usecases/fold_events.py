@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import (
     Arrivals,
     Change,
@@ -45,7 +45,7 @@ class _Activity:
 
 
 async def fold_events(
-    events: Sequence[Folding], *, occasion: Occasion, policy: Policy, store: Store
+    events: Sequence[Folding], *, occasion: Occasion, policies: Policies, store: Store
 ) -> Folded:
     """Apply the events that are not known yet. The order of arrival does not matter to the result.
 
@@ -60,7 +60,7 @@ async def fold_events(
     begun = await _begin_users(
         {user_id: each for user_id, each in activity.items() if user_id not in profiles},
         occasion=occasion,
-        policy=policy,
+        policies=policies,
         store=store,
     )
     made_elsewhere = activity.keys() - profiles.keys() - begun.keys()
@@ -68,7 +68,7 @@ async def fold_events(
         profiles |= await store.lock(made_elsewhere)
         fresh = await _not_in_log(fresh, store=store)
         activity = _activity_of(fresh)
-    moved = await _move_users(profiles, activity, occasion=occasion, policy=policy, store=store)
+    moved = await _move_users(profiles, activity, occasion=occasion, policies=policies, store=store)
     changes = [*begun.values(), *moved]
     await store.add_events(fresh, part=occasion.part)
     history = await write_history(
@@ -112,10 +112,10 @@ def _activity_of(events: Iterable[Folding]) -> dict[str, _Activity]:
 
 
 async def _begin_users(
-    activity: Mapping[str, _Activity], *, occasion: Occasion, policy: Policy, store: Store
+    activity: Mapping[str, _Activity], *, occasion: Occasion, policies: Policies, store: Store
 ) -> dict[str, Change]:
     begun = {
-        user_id: _settle(begin(user_id, each.arrivals(occasion.part), policy), occasion, policy)
+        user_id: _settle(begin(user_id, each.arrivals(occasion.part), policies), occasion, policies)
         for user_id, each in sorted(activity.items())
     }
     if not begun:
@@ -129,12 +129,14 @@ async def _move_users(
     activity: Mapping[str, _Activity],
     *,
     occasion: Occasion,
-    policy: Policy,
+    policies: Policies,
     store: Store,
 ) -> list[Change]:
     """Move the locked users who were active on; return what changed, already saved."""
     moved = [
-        _settle(advance(profiles[user_id], each.arrivals(occasion.part), policy), occasion, policy)
+        _settle(
+            advance(profiles[user_id], each.arrivals(occasion.part), policies), occasion, policies
+        )
         for user_id, each in activity.items()
         if user_id in profiles
     ]
@@ -143,10 +145,10 @@ async def _move_users(
     return moved
 
 
-def _settle(change: Change, occasion: Occasion, policy: Policy) -> Change:
+def _settle(change: Change, occasion: Occasion, policies: Policies) -> Change:
     if occasion.watermark is None:
         return change
-    return pass_time(change, occasion.watermark, policy)
+    return pass_time(change, occasion.watermark, policies)
 
 
 def _cause(activity: _Activity, at: datetime, live_window: timedelta) -> Cause | None:

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from services.segmenter.domain.lifecycle import Step
-from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.transition import Transition
 from shared.contracts.events import EventEnvelope
@@ -61,8 +61,8 @@ class Store(Protocol):
     `add_events` and `add_transitions` NoRoomYet.
     """
 
-    async def policy(self) -> Policy:
-        """Return the policy that was activated last."""
+    async def policies(self) -> Policies:
+        """Return every policy that was ever activated."""
         ...
 
     async def known(self, keys: Collection[EventKey], *, since: datetime) -> set[EventKey]:
@@ -107,8 +107,8 @@ class Store(Protocol):
 class Room(Protocol):
     """Makes room in the partitioned tables, outside the lanes' transactions."""
 
-    async def policy(self) -> Policy:
-        """Return the active policy, maybe a little old."""
+    async def policies(self) -> Policies:
+        """Return the policies, maybe without the newest."""
         ...
 
     async def horizon(self) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Change, pass_time
 from services.segmenter.usecases.ports import Store
 from services.segmenter.usecases.write_history import History, Occasion, write_history
@@ -24,7 +24,7 @@ class Swept:
 
 
 async def sweep_deadlines(
-    *, occasion: Occasion, policy: Policy, store: Store, limit: int = SWEEP_LIMIT
+    *, occasion: Occasion, policies: Policies, store: Store, limit: int = SWEEP_LIMIT
 ) -> Swept:
     """Write every step that is due by the watermark, each dated at its own deadline."""
     if occasion.watermark is None:
@@ -33,7 +33,7 @@ async def sweep_deadlines(
     held_up = len(due.profiles) < due.found
     if not due.profiles:
         return Swept(held_up=held_up)
-    changes = [pass_time(Change(profile), occasion.watermark, policy) for profile in due.profiles]
+    changes = [pass_time(Change(profile), occasion.watermark, policies) for profile in due.profiles]
     await store.save_users([change.profile for change in changes], now=occasion.now)
     history = await write_history(
         changes, occasion=occasion, store=store, cause_of=lambda _user_id, _at: None

@@ -12,6 +12,8 @@ from shared.vocabulary import Lifecycle, TransitionReason
 
 CONTRADICTED = "a late event contradicts it"
 
+_WITHOUT_EVENT = (TransitionReason.TIME_PASSED, TransitionReason.POLICY_CHANGED)
+
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
@@ -68,7 +70,6 @@ def _setting(change: Change, step: Step, occasion: Occasion, moved: Collection[W
         live_since = min(live_since, step.at)
     return Setting(
         user_id=profile.user_id,
-        policy_version=profile.policy_version,
         revision=profile.revision,
         recorded_at=occasion.now,
         live_since=live_since,
@@ -94,7 +95,7 @@ def _cause(
 
     An event that came earlier is known from what the step replaces. What is late stays late.
     """
-    if step.reason is TransitionReason.TIME_PASSED:
+    if step.reason in _WITHOUT_EVENT:
         return None
     cause = cause_of(setting.user_id, step.at)
     if cause is None:

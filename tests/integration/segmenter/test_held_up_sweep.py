@@ -57,7 +57,7 @@ async def test_a_sweep_that_gets_nobody_asks_for_no_turn_at_once_however_many_ar
     async with in_hand(site, "u", "v"), connection.transaction():
         swept = await sweep_deadlines(
             occasion=Occasion(0, day(8), day(8), DAY),
-            policy=await store.policy(),
+            policies=await store.policies(),
             store=store,
             limit=2,
         )

@@ -489,7 +489,8 @@ async def test_a_new_policy_moves_a_deadline_and_stops_no_lane(site: Site) -> No
     await site.fold(event("u", START))
     await site.owner.execute(
         "INSERT INTO policies VALUES"
-        " (2, '14 days', '14 days', '30 days', '7 days', 'slower', now(), now())"
+        " (2, '14 days', '14 days', '30 days', '7 days', 'slower', now(), $1)",
+        day(1),
     )
     site.room.forget()
 

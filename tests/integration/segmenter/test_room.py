@@ -68,7 +68,8 @@ async def test_time_that_finds_no_month_for_a_step_has_it_at_the_second_try(site
     await site.fold(event("u", START))
     await site.owner.execute(
         "INSERT INTO policies VALUES"
-        " (2, '7 days', '7 days', '100 days', '7 days', 'a later churn', now(), now())"
+        " (2, '7 days', '7 days', '100 days', '7 days', 'a later churn', now(), $1)",
+        day(1),
     )
 
     with pytest.raises(NoRoomYet):

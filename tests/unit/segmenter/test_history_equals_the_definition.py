@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.segmenter.domain.lifecycle import Step, state_at, timeline
-from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.policy import Policies, Policy
 from services.segmenter.domain.profile import Arrivals, Change, Profile, advance, begin, pass_time
 from services.segmenter.domain.spans import add_instants
 from tests.unit.segmenter import oracle
@@ -35,28 +35,30 @@ def thresholds(draw: st.DrawFn) -> Thresholds:
     return Thresholds(*hours)
 
 
-def policy_of(rules: Thresholds) -> Policy:
-    return Policy(1, rules.new_for, rules.silent_after, rules.churned_after, rules.returned_for)
+def policies_of(rules: Thresholds) -> Policies:
+    return Policies(
+        Policy(1, rules.new_for, rules.silent_after, rules.churned_after, rules.returned_for)
+    )
 
 
 @dataclass
 class World:
     """One user, and the transitions that stand."""
 
-    policy: Policy
+    policies: Policies
     profile: Profile | None = None
     standing: dict[object, Step] = field(default_factory=dict)
 
     def arrive(self, batch: Sequence[datetime]) -> None:
         arrivals = Arrivals(batch, known_at=START, part=0)
         if self.profile is None:
-            self.keep(begin("u", arrivals, self.policy))
+            self.keep(begin("u", arrivals, self.policies))
         else:
-            self.keep(advance(self.profile, arrivals, self.policy))
+            self.keep(advance(self.profile, arrivals, self.policies))
 
     def sweep(self, watermark: datetime) -> None:
         if self.profile is not None:
-            self.keep(pass_time(Change(self.profile), watermark, self.policy))
+            self.keep(pass_time(Change(self.profile), watermark, self.policies))
 
     def keep(self, change: Change) -> None:
         for step in change.retracted:
@@ -76,12 +78,12 @@ class World:
 def test_the_timeline_of_all_activity_is_the_definition(
     activity: list[datetime], rules: Thresholds
 ) -> None:
-    policy = policy_of(rules)
+    policies = policies_of(rules)
 
-    spans = add_instants((), activity, silent_after=policy.silent_after)
+    spans = add_instants((), activity, silent_after=policies.grain)
 
-    steps = timeline(spans, policy)
-    far = max(activity) + policy.horizon
+    steps = timeline(spans, policies)
+    far = max(activity) + policies.current.horizon
     assert [(s.at, s.before, s.after) for s in steps] == oracle.history(activity, rules, far)
 
 
@@ -94,7 +96,7 @@ def test_the_state_at_any_instant_is_the_definition(
 
     spans = add_instants((), known, silent_after=rules.silent_after)
 
-    found = state_at(spans, policy_of(rules), now)
+    found = state_at(spans, policies_of(rules), now)
     assert found == oracle.state(activity, rules, now)
 
 
@@ -121,7 +123,7 @@ acts = st.lists(st.one_of(batches, instants), min_size=1, max_size=16)
 def test_after_any_arrivals_and_sweeps_the_history_stands_as_defined(
     script: list[list[datetime] | datetime], rules: Thresholds
 ) -> None:
-    world, activity = World(policy_of(rules)), list[datetime]()
+    world, activity = World(policies_of(rules)), list[datetime]()
 
     for act in script:
         if isinstance(act, list):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.segmenter.domain.lifecycle import Step, state_at, timeline
-from services.segmenter.domain.policy import ContradictoryPolicy, Policy
+from services.segmenter.domain.policy import ContradictoryPolicy, Policies, Policy
 from services.segmenter.domain.spans import Span, add_instants
 from shared.vocabulary import Lifecycle, TransitionReason
 
@@ -22,7 +22,7 @@ def at(days: float, *, more: timedelta = timedelta()) -> datetime:
 
 
 def steps(*activity: datetime, policy: Policy = POLICY) -> list[Step]:
-    return timeline(add_instants((), activity, silent_after=policy.silent_after), policy)
+    return timeline(add_instants((), activity, silent_after=policy.silent_after), Policies(policy))
 
 
 def states(*activity: datetime, policy: Policy = POLICY) -> list[tuple[float, Lifecycle]]:
@@ -67,7 +67,7 @@ def test_the_state_at_the_edges_of_the_rule(
 ) -> None:
     spans = add_instants((), activity, silent_after=POLICY.silent_after)
 
-    assert state_at(spans, POLICY, instant) is expected
+    assert state_at(spans, Policies(POLICY), instant) is expected
 
 
 @pytest.mark.parametrize(

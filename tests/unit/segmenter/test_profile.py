@@ -6,7 +6,7 @@ import pytest
 
 from services.segmenter.domain.deadlines import Deadline, next_deadline, standing
 from services.segmenter.domain.lifecycle import timeline
-from services.segmenter.domain.policy import Policy
+from services.segmenter.domain.policy import Policies, Policy
 from services.segmenter.domain.profile import Arrivals, Change, Profile, advance, begin, pass_time
 from services.segmenter.domain.spans import Span
 from shared.vocabulary import Lifecycle
@@ -14,7 +14,7 @@ from shared.vocabulary import Lifecycle
 DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
-POLICY = Policy(1, 7 * DAY, 7 * DAY, 30 * DAY, 7 * DAY)
+POLICIES = Policies(Policy(1, 7 * DAY, 7 * DAY, 30 * DAY, 7 * DAY))
 
 
 def at(days: float) -> datetime:
@@ -22,7 +22,7 @@ def at(days: float) -> datetime:
 
 
 def user(*days: float) -> Profile:
-    return begin("u", arrivals(*days), POLICY).profile
+    return begin("u", arrivals(*days), POLICIES).profile
 
 
 def arrivals(*days: float, part: int = 0, known_at: datetime = START) -> Arrivals:
@@ -30,7 +30,7 @@ def arrivals(*days: float, part: int = 0, known_at: datetime = START) -> Arrival
 
 
 def test_a_user_begins_with_the_whole_history_of_their_first_batch() -> None:
-    change = begin("u", arrivals(40, 0, 41), POLICY)
+    change = begin("u", arrivals(40, 0, 41), POLICIES)
 
     assert [step.after for step in change.written] == ["new", "silent", "churned", "returned"]
     assert (change.profile.first_seen, change.profile.last_seen) == (at(0), at(41))
@@ -51,21 +51,21 @@ def test_a_user_begins_with_the_whole_history_of_their_first_batch() -> None:
 def test_an_activity_writes_what_became_true_by_then(
     seen: float, comes: float, written: list[str]
 ) -> None:
-    change = advance(user(seen), arrivals(comes), POLICY)
+    change = advance(user(seen), arrivals(comes), POLICIES)
 
     assert [step.after for step in change.written] == written
     assert change.retracted == ()
 
 
 def test_an_activity_in_order_moves_the_deadline_with_it() -> None:
-    change = advance(user(0, 8), arrivals(9), POLICY)
+    change = advance(user(0, 8), arrivals(9), POLICIES)
 
     assert change.profile.deadline == Deadline(at(16), Lifecycle.SILENT)
     assert change.profile.spans == (Span(at(0), at(0)), Span(at(8), at(9)))
 
 
 def test_a_period_that_runs_out_first_keeps_its_deadline() -> None:
-    change = advance(user(0, 3), arrivals(4), POLICY)
+    change = advance(user(0, 3), arrivals(4), POLICIES)
 
     assert change.profile.deadline == Deadline(at(7), Lifecycle.ACTIVE)
 
@@ -73,24 +73,24 @@ def test_a_period_that_runs_out_first_keeps_its_deadline() -> None:
 def test_the_latest_receipt_and_the_last_partition_are_kept() -> None:
     known = user(0)
 
-    later = advance(known, arrivals(1, part=3, known_at=at(5)), POLICY).profile
-    earlier = advance(later, arrivals(2, part=1, known_at=at(4)), POLICY).profile
+    later = advance(known, arrivals(1, part=3, known_at=at(5)), POLICIES).profile
+    earlier = advance(later, arrivals(2, part=1, known_at=at(4)), POLICIES).profile
 
     assert (later.known_at, later.part) == (at(5), 3)
     assert (earlier.known_at, earlier.part) == (at(5), 1)
 
 
 def test_a_correction_counts_as_one_however_much_it_retracts() -> None:
-    churned = pass_time(Change(user(0)), at(30), POLICY).profile
+    churned = pass_time(Change(user(0)), at(30), POLICIES).profile
 
-    change = advance(churned, arrivals(5), POLICY)
+    change = advance(churned, arrivals(5), POLICIES)
 
     assert [step.after for step in change.retracted] == ["silent", "churned"]
     assert change.profile.revision == 1
 
 
 def test_a_late_activity_that_contradicts_nothing_is_no_correction() -> None:
-    change = advance(user(0, 3), arrivals(2), POLICY)
+    change = advance(user(0, 3), arrivals(2), POLICIES)
 
     assert (change.retracted, change.written, change.profile.revision) == ((), (), 0)
 
@@ -108,7 +108,7 @@ def test_a_late_activity_that_contradicts_nothing_is_no_correction() -> None:
 def test_time_writes_every_step_that_is_due_and_no_other(
     until: datetime, written: list[str], deadline: datetime | None
 ) -> None:
-    change = pass_time(Change(user(0)), until, POLICY)
+    change = pass_time(Change(user(0)), until, POLICIES)
 
     assert [step.after for step in change.written] == written
     found = change.profile.deadline
@@ -116,15 +116,15 @@ def test_time_writes_every_step_that_is_due_and_no_other(
 
 
 def test_time_that_passes_twice_writes_once() -> None:
-    once = pass_time(Change(user(0)), at(8), POLICY)
+    once = pass_time(Change(user(0)), at(8), POLICIES)
 
-    twice = pass_time(Change(once.profile), at(8), POLICY)
+    twice = pass_time(Change(once.profile), at(8), POLICIES)
 
     assert (twice.profile, twice.written) == (once.profile, ())
 
 
 def test_a_deadline_that_another_policy_made_only_moves() -> None:
-    slower = Policy(2, 14 * DAY, 14 * DAY, 60 * DAY, 7 * DAY)
+    slower = POLICIES.followed_by(Policy(2, 14 * DAY, 14 * DAY, 60 * DAY, 7 * DAY), at(1))
 
     change = pass_time(Change(user(0)), at(8), slower)
 
@@ -134,7 +134,7 @@ def test_a_deadline_that_another_policy_made_only_moves() -> None:
 
 
 def test_the_steps_that_stand_at_an_instant_include_the_one_that_begins_there() -> None:
-    steps = timeline((Span(at(0), at(0)),), POLICY)
+    steps = timeline((Span(at(0), at(0)),), POLICIES)
 
     assert [step.after for step in standing(steps, at(7))] == ["new", "silent"]
     assert [step.after for step in standing(steps, at(7) - MICROSECOND)] == ["new"]
@@ -142,7 +142,7 @@ def test_the_steps_that_stand_at_an_instant_include_the_one_that_begins_there() 
 
 
 def test_the_next_deadline_lies_after_the_instant_not_at_it() -> None:
-    steps = timeline((Span(at(0), at(0)),), POLICY)
+    steps = timeline((Span(at(0), at(0)),), POLICIES)
 
     assert next_deadline(steps, at(7) - MICROSECOND) == Deadline(at(7), Lifecycle.SILENT)
     assert next_deadline(steps, at(7)) == Deadline(at(30), Lifecycle.CHURNED)

@@ -30,9 +30,10 @@ STEP = Step(
     Lifecycle.ACTIVE,
     Lifecycle.SILENT,
     TransitionReason.TIME_PASSED,
+    1,
     quiet_since=START,
 )
-SETTING = Setting("u", 1, 0, recorded_at=START + 8 * DAY, live_since=START)
+SETTING = Setting("u", 0, recorded_at=START + 8 * DAY, live_since=START)
 CAUSE = Cause("web", "e1", historical=False)
 
 
@@ -64,7 +65,7 @@ def test_the_same_change_has_the_same_id_however_it_is_explained(
         (replace(STEP, before=None), SETTING),
         (replace(STEP, after=Lifecycle.CHURNED), SETTING),
         (STEP, replace(SETTING, user_id="v")),
-        (STEP, replace(SETTING, policy_version=2)),
+        (replace(STEP, policy_version=2), SETTING),
         (STEP, replace(SETTING, revision=1)),  # written again after it was retracted
     ],
 )
