@@ -88,7 +88,7 @@ class PartitionConsumer:
             beginnings, ends, incarnation = await asyncio.gather(
                 self._consumer.beginning_offsets([self._place]),
                 self._consumer.end_offsets([self._place]),
-                self._incarnation(),
+                self.incarnation(),
             )
         return Bounds(beginnings[self._place], ends[self._place], incarnation)
 
@@ -122,8 +122,10 @@ class PartitionConsumer:
         ]
         return Fetched(records, next_offset)
 
-    async def _incarnation(self) -> str | None:
-        return await topic_incarnation(self._consumer._client, self._place.topic)  # noqa: SLF001  no public way
+    async def incarnation(self) -> str | None:
+        """Ask the broker which making of the topic this is. Raises BrokerUnavailable."""
+        with _translated():
+            return await topic_incarnation(self._consumer._client, self._place.topic)  # noqa: SLF001  no public way
 
 
 async def topic_incarnation(client: AIOKafkaClient, topic: str) -> str | None:

@@ -13,6 +13,8 @@ from shared.lanes.watermark import EndAnswer
 GRACE_S = 0.05
 # A lane in full flow turns many times a second; its lag need not be known more often than this.
 APART_S = 0.2
+# A topic that is made anew is as good as a torn log, and as rare.
+INCARNATION_S = 2.0
 
 
 class LogEnd:
@@ -22,6 +24,7 @@ class LogEnd:
         self._consumer = consumer
         self._question: asyncio.Task[EndAnswer | None] | None = None
         self._asked_at = float("-inf")
+        self._incarnation_at = float("-inf")
 
     def ask(self, now: datetime) -> None:
         """Begin to ask, if it is time to, noting product time `now` first."""
@@ -49,6 +52,17 @@ class LogEnd:
 
     async def _ask(self, now: datetime) -> EndAnswer | None:
         try:
-            return EndAnswer(now, await self._consumer.end_offset())
+            # At once, for the same reason: each answer may have to wait for a fetch.
+            end, incarnation = await asyncio.gather(
+                self._consumer.end_offset(), self._ask_incarnation()
+            )
+            return EndAnswer(now, end, incarnation)
         except BrokerUnavailable:
             return None
+
+    async def _ask_incarnation(self) -> str | None:
+        at = asyncio.get_running_loop().time()
+        if at - self._incarnation_at < INCARNATION_S:
+            return None
+        self._incarnation_at = at
+        return await self._consumer.incarnation()

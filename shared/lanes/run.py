@@ -53,6 +53,7 @@ class LaneRun:
         self._end = LogEnd(consumer)
         self._position = 0
         self._watermark: datetime | None = None
+        self._incarnation: str | None = None
         self._more_due = False
 
     async def claim(self) -> None:
@@ -92,8 +93,7 @@ class LaneRun:
         if fetched is None:
             return
         answer = await self._end.answer(idle=not fetched.records)
-        if answer is not None and answer.end < self._position:
-            raise LogTruncated(f"the log ends at {answer.end}, the lane is at {self._position}")
+        self._check(answer)
         turn = self._turn(fetched, answer)
         started = asyncio.get_running_loop().time()
         try:
@@ -104,6 +104,17 @@ class LaneRun:
             await self.claim()
             return
         self._note(turn, folded, seconds=asyncio.get_running_loop().time() - started)
+
+    def _check(self, answer: EndAnswer | None) -> None:
+        """Raise LogTruncated where the log is not the one that was claimed: the next claim says more."""
+        if answer is None:
+            return
+        if answer.end < self._position:
+            raise LogTruncated(f"the log ends at {answer.end}, the lane is at {self._position}")
+        if None not in (answer.incarnation, self._incarnation) and (
+            answer.incarnation != self._incarnation
+        ):
+            raise LogTruncated("the topic was made anew")
 
     async def release(self) -> None:
         """Give the partition up, as the last statement, and tell those who wait for it."""
@@ -160,6 +171,7 @@ class LaneRun:
                     next_offset=begins.offset,
                     incarnation=bounds.incarnation or claim.incarnation,
                 )
+        self._incarnation = bounds.incarnation or claim.incarnation
         return begins
 
     async def _fetch(self, limit: int) -> Fetched | None:

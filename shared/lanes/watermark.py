@@ -15,10 +15,14 @@ IN_FLIGHT = timedelta(milliseconds=250)
 
 @dataclass(frozen=True, slots=True)
 class EndAnswer:
-    """What the broker said the log's end is, and product time noted before it was asked."""
+    """What the broker said the log's end is, and product time noted before it was asked.
+
+    Now and then it was asked, too, which making of the topic this is (None: not asked, or not known).
+    """
 
     asked_at: datetime
     end: int
+    incarnation: str | None = None
 
 
 def watermark_after(

@@ -103,6 +103,23 @@ async def test_a_topic_made_anew_stops_its_partitions(
     assert await world.seen() == ["old"]
 
 
+async def test_a_topic_made_anew_under_a_running_lane_stops_its_partitions(
+    lanes_world: World, admin: AIOKafkaAdminClient
+) -> None:
+    """The new log is the longer one, so that no offset tells: only the topic's id does."""
+    world = lanes_world
+    await world.worker("one", limits=LaneLimits(truncation_patience_s=0.5))
+    await world.produce(0, "old")
+    await until(lambda: _has(world, 1))
+
+    await admin.delete_topics([world.topic])
+    await until(lambda: _made(world, admin))
+    await world.produce(0, *values("n", 5))
+
+    await until(lambda: _frozen(world))
+    assert "made anew" in (await world.row())["frozen_reason"]
+
+
 async def test_offsets_that_the_log_skips_are_accepted_and_counted(lanes_world: World) -> None:
     world = lanes_world
     await world.worker("one")
