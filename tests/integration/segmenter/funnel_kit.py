@@ -1,15 +1,18 @@
 """What the tests of funnels share: definitions, events that are steps, and cells to compare."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from services.segmenter.domain.funnel import Funnels
+from services.segmenter.outbound.funnel_log import PostgresFunnelLog
 from services.segmenter.outbound.funnel_store import PostgresFunnelStore
-from services.segmenter.usecases.fold_funnels import Counting
+from services.segmenter.usecases.backfill_funnel import backfill_step, read_cursor, write_cursor
+from services.segmenter.usecases.fold_funnels import Counting, fold_funnels
 from shared.contracts.events import EventEnvelope
 from shared.database.connection import Connection
 from tests.integration.segmenter.kit import event
@@ -95,3 +98,59 @@ async def cells_of(connection: Connection, funnel_id: int) -> Cells:
         funnel_id,
     )
     return {(row["day"], row["step"]): row["users"] for row in rows}
+
+
+async def append(
+    connection: Connection, events: Sequence[EventEnvelope], *, shard: int = 0
+) -> None:
+    """Do to the log and the funnels what a lane does in one transaction, which must be open."""
+    for each in events:
+        await connection.execute(
+            """
+            INSERT INTO events (source, event_id, received_at, user_id, type, name, "timestamp", part,
+                                kafka_offset, payload)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8)
+            """,
+            each.source,
+            each.event_id,
+            each.received_at,
+            each.user_id,
+            each.type.value,
+            each.name,
+            each.timestamp,
+            bytes(each.payload).decode(),
+        )
+    counting = await counting_on(connection, shard=shard)
+    await fold_funnels(events, counting, store=PostgresFunnelStore(connection))
+
+
+async def make_room(owner: Connection, events: Iterable[EventEnvelope]) -> None:
+    for received in {each.received_at.date() for each in events}:
+        await owner.execute("SELECT ensure_events_partition($1)", received)
+
+
+@dataclass
+class Backfill:
+    """A back-fill driven by hand: each step in a transaction, its cursor as text in between."""
+
+    connection: Connection
+    funnel_id: int
+    cursor: str | None = None
+    over: bool = False
+    waits: bool = False
+
+    async def step(self) -> None:
+        async with self.connection.transaction():
+            stepped = await backfill_step(
+                self.funnel_id,
+                None if self.cursor is None else read_cursor(self.cursor),
+                log=PostgresFunnelLog(self.connection),
+                store=PostgresFunnelStore(self.connection),
+                day_of=day_of,
+            )
+        self.over, self.waits = stepped.cursor is None, stepped.waits
+        self.cursor = None if stepped.cursor is None else write_cursor(stepped.cursor).decode()
+
+    async def run(self) -> None:
+        while not self.over:
+            await self.step()

@@ -1,0 +1,135 @@
+"""The event log as back-fills of funnels read it, on the connection and in the transaction of the job."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from services.segmenter.domain.funnel import Funnel
+from services.segmenter.usecases.backfill_funnel import LogDay
+from shared.contracts.events import EventEnvelope
+from shared.database.connection import Connection, translated
+from shared.vocabulary import EventType
+
+# Whoever writes has an id; the snapshot's xmax is the next one that will be given.
+_FENCE = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+
+# A number that lies ahead is of another server: this one was restored from a dump, and all of that has ended.
+_ENDED = """
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= $1
+    OR pg_snapshot_xmax(pg_current_snapshot())::text::bigint < $1
+"""
+
+_DAYS = """
+SELECT lower, upper, pg_relation_size(child) / current_setting('block_size')::int AS pages
+FROM partitions_of('events') ORDER BY lower DESC
+"""
+
+# A range of pages costs the same however few of the events are steps. Rows of the log never move.
+_STEPS = """
+SELECT source, event_id, user_id, type, name, "timestamp", received_at,
+       CASE WHEN $6 THEN payload END AS payload
+FROM events
+WHERE received_at >= $1 AND received_at < $2
+  AND ctid >= format('(%s,0)', $3::bigint)::tid AND ctid < format('(%s,0)', $4::bigint)::tid
+  AND name = ANY ($5::text[])
+"""
+
+_MERGED = """
+SELECT user_id, to_jsonb(users) ->> 'merged_into' AS merged_into
+FROM users WHERE user_id = ANY ($1::text[])
+"""
+
+_LOCK_USERS = """
+SELECT user_id, to_jsonb(users) ->> 'merged_into' AS merged_into
+FROM users WHERE user_id = ANY ($1::text[]) ORDER BY user_id FOR UPDATE
+"""
+
+_USERS = """
+SELECT user_id FROM funnel_users WHERE funnel_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3
+"""
+
+_BEGIN = """
+UPDATE funnels SET held_since = (SELECT held_since FROM log_horizon) WHERE funnel_id = $1
+"""
+
+_FINISH = "UPDATE funnels SET state = 'live' WHERE funnel_id = $1 AND state = 'backfilling'"
+
+
+class PostgresFunnelLog:
+    """Keeps the port `FunnelLog`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def fence(self) -> int:
+        with translated():
+            number: int = await self._connection.fetchval(_FENCE)
+        return number
+
+    async def ended(self, fence: int) -> bool:
+        with translated():
+            have_ended: bool = await self._connection.fetchval(_ENDED, fence)
+        return have_ended
+
+    async def days(self) -> Sequence[LogDay]:
+        with translated():
+            rows = await self._connection.fetch(_DAYS)
+        return [LogDay(row["lower"], row["upper"], row["pages"]) for row in rows]
+
+    async def steps(
+        self, day: LogDay, *, first_page: int, pages: int, funnel: Funnel
+    ) -> Sequence[EventEnvelope]:
+        with translated():
+            rows = await self._connection.fetch(
+                _STEPS,
+                day.lower,
+                day.upper,
+                first_page,
+                first_page + pages,
+                sorted(funnel.names),
+                any(step.conditions for step in funnel.steps),
+            )
+        return [_event_of(row) for row in rows]
+
+    async def merged(self, user_ids: Collection[str]) -> Mapping[str, str]:
+        with translated():
+            rows = await self._connection.fetch(_MERGED, list(user_ids))
+        return {row["user_id"]: row["merged_into"] for row in rows if row["merged_into"]}
+
+    async def users(self, funnel_id: int, *, behind: str, limit: int) -> Sequence[str]:
+        with translated():
+            rows = await self._connection.fetch(_USERS, funnel_id, behind, limit)
+        return [row["user_id"] for row in rows]
+
+    async def lock_merged(self, user_ids: Collection[str]) -> Mapping[str, str]:
+        merged = await self.merged(user_ids)
+        while merged:
+            locked = {*merged, *merged.values()}
+            with translated():
+                rows = await self._connection.fetch(_LOCK_USERS, sorted(locked))
+            merged = {row["user_id"]: row["merged_into"] for row in rows if row["merged_into"]}
+            if locked.issuperset(merged.values()):  # else a user was merged on before the lock
+                break
+        return {each: root for each, root in merged.items() if each in user_ids}
+
+    async def begin(self, funnel_id: int) -> None:
+        with translated():
+            await self._connection.execute(_BEGIN, funnel_id)
+
+    async def finish(self, funnel_id: int) -> None:
+        with translated():
+            await self._connection.execute(_FINISH, funnel_id)
+
+
+def _event_of(row: Mapping[str, Any]) -> EventEnvelope:
+    return EventEnvelope(
+        source=row["source"],
+        event_id=row["event_id"],
+        user_id=row["user_id"],
+        type=EventType(row["type"]),
+        name=row["name"],
+        timestamp=row["timestamp"],
+        received_at=row["received_at"],
+        payload=msgspec.Raw((row["payload"] or "{}").encode()),
+    )
