@@ -17,7 +17,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run status stop down clock demo test check fmt lint types imports lock bench bench-segmenter chaos clean
+.PHONY: help run status stop down clock demo ebbtide test check fmt lint types imports lock bench bench-segmenter chaos clean
 
 help: ## Print this
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
@@ -44,6 +44,10 @@ clock: ## Show product time, or drive it: SET=1997-01-01T00:00:00Z [RATE=0], ADV
 demo: ## A simulated product sends months of history, then live traffic (DATA=cdnow: a real shop's)
 	$(if $(DATA),$(FOR_DEV),$(FOR_RUN))
 	@exec $(BIN)/python -m deploy.demo $(if $(DATA),--data $(DATA)) $(ARGS)
+
+ebbtide: ## An operators' command (ARGS='import history.csv', ARGS='segmenter status'); or ./ebbtide
+	$(FOR_RUN)
+	@exec ./ebbtide $(ARGS)
 
 ##@ Work on the code
 test: ## Run every test, on real Postgres and Kafka (ARGS=… narrows it)
@@ -83,7 +87,7 @@ chaos: ## Kill, pause and restart everything for a long time, with an independen
 
 lock: ## Compile the hashed locks again from pyproject.toml
 	$(FOR_DEV)
-	@for group in dev ingest segmenter alerts api migrate demo local; do \
+	@for group in dev ingest segmenter alerts api migrate demo cli cli-parquet local; do \
 		echo $(LOCKS)/$$group.txt; \
 		$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 			--python-version 3.11 --group $$group pyproject.toml --output-file $(LOCKS)/$$group.txt \
