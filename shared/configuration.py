@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -46,6 +47,15 @@ class CommonSettings(BaseModel):
     clock_file: Path | None = Field(
         None, description="file that drives product time; unset: the machine's time"
     )
+    product_zone: str = Field(
+        "UTC", description="time zone that decides what a day is, such as Europe/Berlin"
+    )
+
+    @field_validator("product_zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        check_zone(zone)
+        return zone
 
 
 class KafkaSettings(BaseModel):
@@ -186,6 +196,19 @@ def check_dsn(text: str) -> None:
     moved = parts.fragment or text.count("@") > 1 or "@" in parts.path + parts.query
     if parts.scheme != "postgresql" or not host or port == 0 or moved:
         raise ValueError(_DSN_MISTAKE)
+
+
+def check_zone(name: str) -> None:
+    """Raise ValueError where the tz database has no zone of this name, spelt like this."""
+    try:
+        ZoneInfo(name)
+    except (
+        ValueError,
+        OSError,
+        KeyError,
+    ):  # of no such file, of a folder, of a path that leads out
+        mistake = f"{name!r} is not a time zone of the tz database, such as Europe/Berlin"
+        raise ValueError(mistake) from None
 
 
 def parse_keys(text: str) -> dict[str, str]:

@@ -72,3 +72,28 @@ def test_other_addresses_of_kafka_are_refused_by_the_variables_name(addresses: s
         InvalidConfiguration, match=r"^EBBTIDE_KAFKA_BOOTSTRAP: '.*' is not host:port"
     ):
         load(KafkaOnly, service="ingest", environ={"EBBTIDE_KAFKA_BOOTSTRAP": addresses})
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe"]
+)
+def test_a_zone_of_the_tz_database_is_taken(zone: str) -> None:
+    settings = load(CommonSettings, service="api", environ={"EBBTIDE_PRODUCT_ZONE": zone})
+
+    assert settings.product_zone == zone
+
+
+def test_days_are_those_of_utc_where_no_zone_is_given() -> None:
+    assert load(CommonSettings, service="api", environ={}).product_zone == "UTC"
+
+
+@pytest.mark.parametrize(
+    "zone", ["Europe/Berlinn", "Europe", "CEST", "+02:00", "../etc/passwd", "/etc/localtime", "ü"]
+)
+def test_another_zone_is_refused_by_the_variables_name(zone: str) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        load(CommonSettings, service="api", environ={"EBBTIDE_PRODUCT_ZONE": zone})
+
+    assert str(caught.value) == (
+        f"EBBTIDE_PRODUCT_ZONE: {zone!r} is not a time zone of the tz database, such as Europe/Berlin"
+    )
