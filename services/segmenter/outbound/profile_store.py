@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
-from typing import Any
+from io import BytesIO
 
 import asyncpg
 
@@ -11,6 +11,7 @@ from services.segmenter.domain.policy import Policies, Policy
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.transition import Transition
 from services.segmenter.outbound import history_sql, users_sql
+from services.segmenter.outbound.event_lines import EVENT_COLUMNS, event_lines
 from services.segmenter.usecases.ports import Due, EventKey, Folding, NoRoomYet, Retraction
 from shared.database.connection import Connection, translated
 
@@ -20,16 +21,8 @@ WHERE activated_at IS NOT NULL ORDER BY version
 """
 
 _KNOWN = """
-SELECT events.source, events.event_id FROM events
-JOIN unnest($1::text[], $2::text[]) AS given (source, event_id)
-  ON events.source = given.source AND events.event_id = given.event_id
-WHERE events.received_at >= $3
+SELECT event_id FROM events WHERE source = $1 AND event_id = ANY ($2::text[]) AND received_at >= $3
 """
-
-_EVENT_COLUMNS = (
-    "source", "event_id", "received_at", "user_id", "type", "name", "timestamp", "anonymous_id",
-    "active", "historical", "flags", "part", "kafka_offset", "payload",
-)  # fmt: skip
 
 
 class PostgresStore:
@@ -46,10 +39,15 @@ class PostgresStore:
         return Policies(first, tuple(later))
 
     async def known(self, keys: Collection[EventKey], *, since: datetime) -> set[EventKey]:
-        sources, ids = zip(*keys, strict=True)
+        by_source: dict[str, list[str]] = {}
+        for source, event_id in keys:
+            by_source.setdefault(source, []).append(event_id)
+        known: set[EventKey] = set()
         with translated():
-            rows = await self._connection.fetch(_KNOWN, list(sources), list(ids), since)
-        return {(row["source"], row["event_id"]) for row in rows}
+            for source, ids in by_source.items():
+                rows = await self._connection.fetch(_KNOWN, source, ids, since)
+                known.update((source, row[0]) for row in rows)
+        return known
 
     async def lock(self, user_ids: Collection[str]) -> dict[str, Profile]:
         with translated():
@@ -78,10 +76,8 @@ class PostgresStore:
         if not events:
             return
         with translated(), _room_wanted():
-            await self._connection.copy_records_to_table(
-                "events",
-                records=[_event_row(each, part) for each in events],
-                columns=_EVENT_COLUMNS,
+            await self._connection.copy_to_table(
+                "events", source=BytesIO(event_lines(events, part=part)), columns=EVENT_COLUMNS
             )
 
     async def add_transitions(self, transitions: Sequence[Transition]) -> None:
@@ -123,22 +119,3 @@ def _room_wanted(months: Collection[date] = ()) -> Iterator[None]:
             raise NoRoomYet(str(error), months=months) from error
         raise
 
-
-def _event_row(each: Folding, part: int) -> tuple[Any, ...]:
-    event = each.event
-    return (
-        event.source,
-        event.event_id,
-        event.received_at,
-        event.user_id,
-        event.type.value,
-        event.name,
-        event.timestamp,
-        event.anonymous_id,
-        event.active,
-        event.historical,
-        [flag.value for flag in event.flags],
-        part,
-        each.offset,
-        bytes(event.payload).decode(),
-    )

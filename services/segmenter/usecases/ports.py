@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.policy import Policies
@@ -26,8 +26,7 @@ class NoRoomYet(RetryableError):
         self.months = frozenset(months)
 
 
-@dataclass(frozen=True, slots=True)
-class Folding:
+class Folding(NamedTuple):
     """An event with its place in the log."""
 
     event: EventEnvelope
