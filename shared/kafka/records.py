@@ -1,11 +1,10 @@
 """A record as read from the log."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record; `timestamp_ms` is product time in milliseconds since 1970."""
 
     offset: int

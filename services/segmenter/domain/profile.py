@@ -61,6 +61,8 @@ class Change:
     retracted: tuple[Step, ...] = ()
     written: tuple[Step, ...] = ()
     kept_until: datetime | None = None
+    # Nothing but `last_seen`, the deadline and the count moved on, as with most activity.
+    only_extended: bool = False
 
     def is_overtaken(self, step: Step) -> bool:
         """Say whether something that was known already came after a step that is written now."""
@@ -89,7 +91,9 @@ def begin(user_id: str, arrivals: Arrivals, policies: Policies) -> Change:
 def advance(profile: Profile, arrivals: Arrivals, policies: Policies) -> Change:
     """Return the user after more activity, in whatever order it came."""
     extended = _extend(profile, arrivals, policies)
-    return _rewrite(profile, arrivals, policies) if extended is None else Change(extended)
+    if extended is None:
+        return _rewrite(profile, arrivals, policies)
+    return Change(extended, only_extended=extended.part == profile.part)
 
 
 def pass_time(change: Change, until: datetime, policies: Policies) -> Change:
@@ -101,14 +105,16 @@ def pass_time(change: Change, until: datetime, policies: Policies) -> Change:
     due = [step for step in steps if profile.settled < step.at <= until]
     if not due:
         later = replace(profile, deadline=next_deadline(steps, until))
-        return replace(change, profile=later)
+        return replace(change, profile=later, only_extended=False)
     moved = replace(
         profile,
         lifecycle=due[-1].after,
         lifecycle_since=due[-1].at,
         deadline=next_deadline(steps, until),
     )
-    return replace(change, profile=moved, written=(*change.written, *due))
+    return replace(
+        change, profile=moved, written=(*change.written, *due), only_extended=False
+    )
 
 
 def _extend(profile: Profile, arrivals: Arrivals, policies: Policies) -> Profile | None:

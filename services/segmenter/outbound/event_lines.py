@@ -1,8 +1,12 @@
 """Events as lines of COPY's text format: a third of the time that binary rows take to make."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import msgspec
 
 from services.segmenter.usecases.ports import Folding
+from shared.database.arrays import InstantTexts
+from shared.contracts.events import EventEnvelope
 
 EVENT_COLUMNS = (
     "source", "event_id", "received_at", "user_id", "type", "name", "timestamp", "anonymous_id",
@@ -13,38 +17,65 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\
 _NULL = r"\N"
 
 
-def event_lines(events: Sequence[Folding], *, part: int) -> bytes:
-    """Return one line for each event, in the order of `EVENT_COLUMNS`."""
-    lines: list[str] = []
-    received, received_text = None, ""
+# So many lines at once that Postgres has work while the next are made, and memory stays small.
+_IN_A_CHUNK = 250
+
+
+def event_lines(events: Sequence[Folding], *, part: int) -> Iterator[bytes]:
+    """Yield one line for each event in the order of `EVENT_COLUMNS`, many lines at a time."""
+    for first in range(0, len(events), _IN_A_CHUNK):
+        chunk = events[first : first + _IN_A_CHUNK]
+        yield b"".join(_pieces(chunk if _is_plain(chunk) else _escaped(chunk), part))
+
+
+def _pieces(events: Sequence[Folding], part: int) -> list[bytes]:
+    """Return each line in three pieces: what we say of the event, the client's own bytes, the end."""
+    pieces: list[bytes] = []
+    text_of = InstantTexts()
     for event, offset in events:
-        if event.received_at is not received:
-            received, received_text = event.received_at, event.received_at.isoformat()
-        anonymous_id, name = event.anonymous_id, event.name
-        lines.append(
-            f"{_escaped(event.source)}\t{_escaped(event.event_id)}\t{received_text}\t"
-            f"{_escaped(event.user_id)}\t{event.type._value_}\t"
-            f"{_NULL if name is None else _escaped(name)}\t{event.timestamp.isoformat()}\t"
-            f"{_NULL if anonymous_id is None else _escaped(anonymous_id)}\t"
-            f"{event.active}\t{event.historical}\t{_flags(event.flags)}\t{part}\t{offset}\t"
-            f"{_payload(event.payload)}\n"
+        flags = ",".join(event.flags) if event.flags else ""
+        said = (
+            f"{event.source}\t{event.event_id}\t{text_of[event.received_at]}\t{event.user_id}\t"
+            f"{event.type._value_}\t{_NULL if event.name is None else event.name}\t"
+            f"{text_of[event.timestamp]}\t"
+            f"{_NULL if event.anonymous_id is None else event.anonymous_id}\t"
+            f"{'t' if event.active else 'f'}\t{'t' if event.historical else 'f'}\t"
+            f"{{{flags}}}\t{part}\t{offset}\t"
         )
-    return "".join(lines).encode()
+        pieces += (said.encode(), bytes(event.payload), b"\n")
+    return pieces
 
 
-def _escaped(text: str) -> str:
-    # Whatever must be escaped is unprintable, but for the backslash; nearly no text has any of it.
-    if text.isprintable() and "\\" not in text:
-        return text
-    return text.translate(_ESCAPES)
+def _is_plain(events: Sequence[Folding]) -> bool:
+    """Say whether nothing must be escaped, as is so of nearly all. All at once, which is far cheaper.
+
+    Of what must be escaped only the backslash is printable; JSON has no control characters within strings.
+    """
+    texts = "".join(
+        [
+            f"{event.source}{event.event_id}{event.user_id}{event.name}{event.anonymous_id}"
+            for event, _ in events
+        ]
+    )
+    if not texts.isprintable() or "\\" in texts:
+        return False
+    payloads = b"".join([event.payload for event, _ in events])
+    return not any(each in payloads for each in (b"\\", b"\n", b"\t", b"\r"))
 
 
-def _payload(raw: bytes) -> str:
-    text = bytes(raw).decode()
-    if "\\" in text or "\n" in text or "\t" in text or "\r" in text:
-        return text.translate(_ESCAPES)
-    return text
+def _escaped(events: Sequence[Folding]) -> list[Folding]:
+    return [Folding(_escaped_event(event), offset) for event, offset in events]
 
 
-def _flags(flags: Sequence[str]) -> str:
-    return "{" + ",".join(flags) + "}" if flags else "{}"
+def _escaped_event(event: EventEnvelope) -> EventEnvelope:
+    return msgspec.structs.replace(
+        event,
+        source=event.source.translate(_ESCAPES),
+        event_id=event.event_id.translate(_ESCAPES),
+        user_id=event.user_id.translate(_ESCAPES),
+        name=None if event.name is None else event.name.translate(_ESCAPES),
+        anonymous_id=(
+            None if event.anonymous_id is None else event.anonymous_id.translate(_ESCAPES)
+        ),
+        payload=msgspec.Raw(bytes(event.payload).decode().translate(_ESCAPES).encode()),
+    )

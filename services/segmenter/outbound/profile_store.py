@@ -1,9 +1,8 @@
 """Users, history and event log in Postgres, on the lane's connection and in its transaction."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
-from io import BytesIO
 
 import asyncpg
 
@@ -13,6 +12,7 @@ from services.segmenter.domain.transition import Transition
 from services.segmenter.outbound import history_sql, users_sql
 from services.segmenter.outbound.event_lines import EVENT_COLUMNS, event_lines
 from services.segmenter.usecases.ports import Due, EventKey, Folding, NoRoomYet, Retraction
+from shared.database.arrays import text_array
 from shared.database.connection import Connection, translated
 
 _POLICIES = """
@@ -21,7 +21,7 @@ WHERE activated_at IS NOT NULL ORDER BY version
 """
 
 _KNOWN = """
-SELECT event_id FROM events WHERE source = $1 AND event_id = ANY ($2::text[]) AND received_at >= $3
+SELECT event_id FROM events WHERE source = $1 AND event_id = ANY ($2::text::text[]) AND received_at >= $3
 """
 
 
@@ -45,21 +45,21 @@ class PostgresStore:
         known: set[EventKey] = set()
         with translated():
             for source, ids in by_source.items():
-                rows = await self._connection.fetch(_KNOWN, source, ids, since)
+                rows = await self._connection.fetch(_KNOWN, source, text_array(ids), since)
                 known.update((source, row[0]) for row in rows)
         return known
 
     async def lock(self, user_ids: Collection[str]) -> dict[str, Profile]:
         with translated():
-            rows = await self._connection.fetch(users_sql.LOCK, list(user_ids))
-        return {row["user_id"]: users_sql.profile_of(row) for row in rows}
+            rows = await self._connection.fetch(users_sql.LOCK, text_array(list(user_ids)))
+        return {row[0]: users_sql.profile_of(row) for row in rows}
 
     async def lock_due(self, part: int, *, until: datetime, limit: int) -> Due:
         with translated():
             found = await self._connection.fetch(users_sql.DUE, part, until, limit)
             if not found:
                 return Due((), 0)
-            ids = [row["user_id"] for row in found]
+            ids = text_array([row["user_id"] for row in found])
             rows = await self._connection.fetch(users_sql.LOCK_DUE, part, until, ids)
         return Due([users_sql.profile_of(row) for row in rows], len(found))
 
@@ -72,12 +72,18 @@ class PostgresStore:
         with translated():
             await self._connection.execute(users_sql.SAVE, *users_sql.columns(profiles), now)
 
+    async def extend_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
+        with translated():
+            await self._connection.execute(
+                users_sql.EXTEND, *users_sql.extended_columns(profiles), now
+            )
+
     async def add_events(self, events: Sequence[Folding], *, part: int) -> None:
         if not events:
             return
         with translated(), _room_wanted():
             await self._connection.copy_to_table(
-                "events", source=BytesIO(event_lines(events, part=part)), columns=EVENT_COLUMNS
+                "events", source=_chunks(event_lines(events, part=part)), columns=EVENT_COLUMNS
             )
 
     async def add_transitions(self, transitions: Sequence[Transition]) -> None:
@@ -119,3 +125,8 @@ def _room_wanted(months: Collection[date] = ()) -> Iterator[None]:
             raise NoRoomYet(str(error), months=months) from error
         raise
 
+
+
+async def _chunks(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk

@@ -1,44 +1,47 @@
 """Users as rows: the statements, and the way there and back."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 from services.segmenter.domain.deadlines import Deadline
 from services.segmenter.domain.profile import Profile
-from services.segmenter.domain.spans import Span
+from services.segmenter.domain.spans import Span, Spans
+from shared.database.arrays import instant_array, number_array, text_array, word_array
 from shared.vocabulary import Lifecycle
 
 _COLUMNS = """user_id, part, first_seen, last_seen, span_start, earlier_spans, lifecycle,
        lifecycle_since, deadline, deadline_to, event_count, known_at, policy_version, revision"""
 
 LOCK = f"""
-SELECT {_COLUMNS} FROM users WHERE user_id = ANY ($1::text[]) ORDER BY user_id FOR UPDATE
+SELECT {_COLUMNS} FROM users WHERE user_id = ANY ($1::text::text[]) ORDER BY user_id FOR UPDATE
 """  # noqa: S608  constants only
 
-DUE = "SELECT user_id FROM users WHERE part = $1 AND deadline <= $2 ORDER BY deadline LIMIT $3"
+# `check_at` is the deadline as of the last whole save, and never later than the deadline itself. It is what
+# the index is on: activity that only moves the deadline on leaves every index alone.
+DUE = "SELECT user_id FROM users WHERE part = $1 AND check_at <= $2 ORDER BY check_at LIMIT $3"
 
 # Whoever is locked is in another lane's hands, and is left for the next beat: the users of this batch are
 # locked already, and to wait now would be to wait out of order. The conditions are those of `DUE`: who
 # was changed a moment ago is judged anew.
 LOCK_DUE = f"""
 SELECT {_COLUMNS} FROM users
-WHERE user_id = ANY ($3::text[]) AND part = $1 AND deadline <= $2
+WHERE user_id = ANY ($3::text::text[]) AND part = $1 AND check_at <= $2
 ORDER BY user_id FOR UPDATE SKIP LOCKED
 """  # noqa: S608
 
 _ROWS = """
-unnest($1::text[], $2::int[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::text[],
-       $7::text[], $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bigint[],
-       $12::timestamptz[], $13::int[], $14::int[])
+unnest($1::text::text[], $2::text::int[], $3::text::timestamptz[], $4::text::timestamptz[],
+       $5::text::timestamptz[], $6::text::text[], $7::text::text[], $8::text::timestamptz[],
+       $9::text::timestamptz[], $10::text::text[], $11::text::bigint[], $12::text::timestamptz[],
+       $13::text::int[], $14::text::int[])
 """
 
 ADD = f"""
-INSERT INTO users ({_COLUMNS}, updated_at)
+INSERT INTO users ({_COLUMNS}, check_at, updated_at)
 SELECT user_id, part, first_seen, last_seen, span_start, earlier_spans::timestamptz[], lifecycle,
        lifecycle_since, deadline, deadline_to, event_count, known_at, policy_version, revision,
-       $15::timestamptz
+       deadline, $15::timestamptz
 FROM {_ROWS} AS given ({_COLUMNS})
 ON CONFLICT (user_id) DO NOTHING
 RETURNING user_id
@@ -49,63 +52,80 @@ UPDATE users
 SET part = given.part, first_seen = given.first_seen, last_seen = given.last_seen,
     span_start = given.span_start, earlier_spans = given.earlier_spans::timestamptz[],
     lifecycle = given.lifecycle, lifecycle_since = given.lifecycle_since,
-    deadline = given.deadline, deadline_to = given.deadline_to, event_count = given.event_count,
-    known_at = given.known_at, policy_version = given.policy_version, revision = given.revision,
-    updated_at = $15::timestamptz
+    deadline = given.deadline, deadline_to = given.deadline_to, check_at = given.deadline,
+    event_count = given.event_count, known_at = given.known_at,
+    policy_version = given.policy_version, revision = given.revision, updated_at = $15::timestamptz
 FROM {_ROWS} AS given ({_COLUMNS})
 WHERE users.user_id = given.user_id
 """  # noqa: S608
 
+EXTEND = """
+UPDATE users
+SET last_seen = given.last_seen, deadline = given.deadline, event_count = given.event_count,
+    known_at = given.known_at, updated_at = $6::timestamptz
+FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::timestamptz[], $4::text::bigint[],
+            $5::text::timestamptz[])
+     AS given (user_id, last_seen, deadline, event_count, known_at)
+WHERE users.user_id = given.user_id
+"""
 
-def columns(profiles: Sequence[Profile]) -> list[list[Any]]:
-    """Return the users as one array per column, in the order of the statements."""
-    return [list(column) for column in zip(*map(_row, profiles), strict=True)]
+_LIFECYCLES = {each.value: each for each in Lifecycle}
 
 
-def profile_of(row: Mapping[str, Any]) -> Profile:
-    earlier = row["earlier_spans"]
-    spans = [Span(*pair) for pair in list(pairwise(earlier))[::2]]
-    deadline = row["deadline"]
+def columns(profiles: Sequence[Profile]) -> list[str]:
+    """Return the users as one array per column, in the order of `ADD` and `SAVE`."""
+    deadlines = [profile.deadline for profile in profiles]
+    return [
+        text_array([profile.user_id for profile in profiles]),
+        number_array([profile.part for profile in profiles]),
+        instant_array([profile.first_seen for profile in profiles]),
+        instant_array([profile.last_seen for profile in profiles]),
+        instant_array([profile.spans[-1].start for profile in profiles]),
+        text_array([_earlier(profile.spans) for profile in profiles]),
+        word_array([profile.lifecycle for profile in profiles]),
+        instant_array([profile.lifecycle_since for profile in profiles]),
+        instant_array([None if each is None else each.at for each in deadlines]),
+        word_array([None if each is None else each.to for each in deadlines]),
+        number_array([profile.event_count for profile in profiles]),
+        instant_array([profile.known_at for profile in profiles]),
+        number_array([profile.policy_version for profile in profiles]),
+        number_array([profile.revision for profile in profiles]),
+    ]
+
+
+def extended_columns(profiles: Sequence[Profile]) -> list[str]:
+    """Return what further activity moves, as one array per column, in the order of `EXTEND`."""
+    return [
+        text_array([profile.user_id for profile in profiles]),
+        instant_array([profile.spans[-1].end for profile in profiles]),
+        instant_array([None if profile.deadline is None else profile.deadline.at for profile in profiles]),
+        number_array([profile.event_count for profile in profiles]),
+        instant_array([profile.known_at for profile in profiles]),
+    ]
+
+
+def profile_of(row: Sequence[Any]) -> Profile:
+    """Return the user of a row that has the statements' columns."""
+    (
+        user_id, part, _, last_seen, span_start, earlier, lifecycle, lifecycle_since, deadline,
+        deadline_to, event_count, known_at, policy_version, revision,
+    ) = row  # fmt: skip
+    spans = (Span(span_start, last_seen),)
+    if earlier:
+        spans = (*(Span(*pair) for pair in list(pairwise(earlier))[::2]), *spans)
     return Profile(
-        row["user_id"],
-        row["part"],
-        (*spans, Span(row["span_start"], row["last_seen"])),
-        Lifecycle(row["lifecycle"]),
-        row["lifecycle_since"],
-        None if deadline is None else Deadline(deadline, Lifecycle(row["deadline_to"])),
-        row["event_count"],
-        row["known_at"],
-        row["policy_version"],
-        row["revision"],
+        user_id,
+        part,
+        spans,
+        _LIFECYCLES[lifecycle],
+        lifecycle_since,
+        None if deadline is None else Deadline(deadline, _LIFECYCLES[deadline_to]),
+        event_count,
+        known_at,
+        policy_version,
+        revision,
     )
 
 
-def _row(profile: Profile) -> tuple[Any, ...]:
-    deadline = profile.deadline
-    return (
-        profile.user_id,
-        profile.part,
-        profile.first_seen,
-        profile.last_seen,
-        profile.spans[-1].start,
-        _array(profile.spans[:-1]),
-        profile.lifecycle.value,
-        profile.lifecycle_since,
-        None if deadline is None else deadline.at,
-        None if deadline is None else deadline.to.value,
-        profile.event_count,
-        profile.known_at,
-        profile.policy_version,
-        profile.revision,
-    )
-
-
-def _array(spans: Sequence[Span]) -> str:
-    """Return the array as text: an array of arrays of different lengths can't be a parameter."""
-    if not spans:
-        return "{}"
-    return "{" + ",".join(_quoted(at) for span in spans for at in (span.start, span.end)) + "}"
-
-
-def _quoted(instant: datetime) -> str:
-    return f'"{instant.isoformat()}"'
+def _earlier(spans: Spans) -> str:
+    return instant_array([at for span in spans[:-1] for at in (span.start, span.end)])

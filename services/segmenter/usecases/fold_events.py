@@ -1,5 +1,6 @@
 """Fold a batch of events into users and their history, each event once."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from services.segmenter.domain.profile import (
 from services.segmenter.domain.transition import Cause
 from services.segmenter.usecases.ports import EventKey, Folding, Store
 from services.segmenter.usecases.write_history import History, Occasion, write_history
+from shared.contracts.events import EventEnvelope
 
 # A repeat is dropped if it comes within this time of the first; SDKs try for at most 12 hours, and
 # pages that were offline for longer. Source: docs/lifecycle.md.
@@ -34,14 +36,20 @@ class Folded:
 
 @dataclass(slots=True)
 class _Activity:
-    """One user's active events of the batch: when, the first event at each instant, the latest receipt."""
+    """One user's active events of the batch, in the order of the log."""
 
-    known_at: datetime
-    causes: dict[datetime, Folding] = field(default_factory=dict)
-    instants: list[datetime] = field(default_factory=list)
+    events: list[EventEnvelope] = field(default_factory=list)
 
     def arrivals(self, part: int) -> Arrivals:
-        return Arrivals(self.instants, self.known_at, part)
+        return Arrivals(
+            [event.timestamp for event in self.events],
+            max([event.received_at for event in self.events]),
+            part,
+        )
+
+    def cause_of(self, at: datetime) -> EventEnvelope | None:
+        """Return the first event that happened at the instant."""
+        return next((event for event in self.events if event.timestamp == at), None)
 
 
 async def fold_events(
@@ -85,29 +93,28 @@ async def _without_repeats(events: Sequence[Folding], *, store: Store) -> list[F
     """Return the events whose id neither the log nor an earlier one of the batch has."""
     first: dict[EventKey, Folding] = {}
     for each in events:
-        first.setdefault(each.key, each)
-    return await _not_in_log(first.values(), store=store)
+        first.setdefault((each.event.source, each.event.event_id), each)
+    known = await store.known(first.keys(), since=_looked_up_since(events))
+    if known:
+        return [each for key, each in first.items() if key not in known]
+    return list(first.values())
 
 
-async def _not_in_log(events: Collection[Folding], *, store: Store) -> list[Folding]:
-    since = min(each.event.received_at for each in events) - DUPLICATE_WINDOW
-    known = await store.known([each.key for each in events], since=since)
+async def _not_in_log(events: Sequence[Folding], *, store: Store) -> list[Folding]:
+    known = await store.known([each.key for each in events], since=_looked_up_since(events))
     return [each for each in events if each.key not in known]
+
+
+def _looked_up_since(events: Collection[Folding]) -> datetime:
+    return min([each.event.received_at for each in events]) - DUPLICATE_WINDOW
 
 
 def _activity_of(events: Iterable[Folding]) -> dict[str, _Activity]:
     """Group the events that are something a user did (Segment's `context.active` says what is not)."""
-    users: dict[str, _Activity] = {}
-    for each in events:
-        event = each.event
-        if not event.active:
-            continue
-        activity = users.get(event.user_id)
-        if activity is None:
-            activity = users[event.user_id] = _Activity(event.received_at)
-        activity.known_at = max(activity.known_at, event.received_at)
-        activity.instants.append(event.timestamp)
-        activity.causes.setdefault(event.timestamp, each)
+    users: dict[str, _Activity] = defaultdict(_Activity)
+    for event, _ in events:
+        if event.active:
+            users[event.user_id].events.append(event)
     return users
 
 
@@ -140,8 +147,12 @@ async def _move_users(
         for user_id, each in activity.items()
         if user_id in profiles
     ]
-    if moved:
-        await store.save_users([change.profile for change in moved], now=occasion.now)
+    extended = [change.profile for change in moved if change.only_extended]
+    saved = [change.profile for change in moved if not change.only_extended]
+    if extended:
+        await store.extend_users(extended, now=occasion.now)
+    if saved:
+        await store.save_users(saved, now=occasion.now)
     return moved
 
 
@@ -152,9 +163,8 @@ def _settle(change: Change, occasion: Occasion, policies: Policies) -> Change:
 
 
 def _cause(activity: _Activity, at: datetime, live_window: timedelta) -> Cause | None:
-    found = activity.causes.get(at)
-    if found is None:
+    event = activity.cause_of(at)
+    if event is None:
         return None
-    event = found.event
     late = event.timestamp < event.received_at - live_window
     return Cause(event.source, event.event_id, historical=event.historical or late)

@@ -88,6 +88,10 @@ class Store(Protocol):
         """Write the users, who are locked, as they are now."""
         ...
 
+    async def extend_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
+        """Write the locked users of whom only `last_seen`, the deadline and the count moved on."""
+        ...
+
     async def add_events(self, events: Sequence[Folding], *, part: int) -> None:
         """Append to the event log."""
         ...

@@ -103,7 +103,7 @@ async def test_text_in_a_payload_that_is_no_text_is_refused_alone(site: Site) ->
 
     await site.fold(event("u", START), event("bad", START, payload=raw), event("v", START))
 
-    assert await site.letters() == {1: ("not_applicable", None)}
+    assert await site.letters() == {1: ("rejected_by_store", None)}
     assert await site.owner.fetch("SELECT user_id FROM users ORDER BY 1") == [("u",), ("v",)]
 
 
