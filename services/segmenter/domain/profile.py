@@ -93,7 +93,7 @@ def advance(profile: Profile, arrivals: Arrivals, policies: Policies) -> Change:
     extended = _extend(profile, arrivals, policies)
     if extended is None:
         return _rewrite(profile, arrivals, policies)
-    return Change(extended, only_extended=extended.part == profile.part)
+    return Change(extended, only_extended=_is_only_extended(profile, extended))
 
 
 def pass_time(change: Change, until: datetime, policies: Policies) -> Change:
@@ -112,9 +112,7 @@ def pass_time(change: Change, until: datetime, policies: Policies) -> Change:
         lifecycle_since=due[-1].at,
         deadline=next_deadline(steps, until),
     )
-    return replace(
-        change, profile=moved, written=(*change.written, *due), only_extended=False
-    )
+    return replace(change, profile=moved, written=(*change.written, *due), only_extended=False)
 
 
 def _extend(profile: Profile, arrivals: Arrivals, policies: Policies) -> Profile | None:
@@ -144,6 +142,16 @@ def _extend(profile: Profile, arrivals: Arrivals, policies: Policies) -> Profile
         max(profile.known_at, arrivals.known_at),
         profile.policy_version,
         profile.revision,
+    )
+
+
+def _is_only_extended(before: Profile, after: Profile) -> bool:
+    coming, came = after.deadline, before.deadline
+    return (
+        after.part == before.part
+        and coming is not None
+        and came is not None
+        and coming.to is came.to
     )
 
 

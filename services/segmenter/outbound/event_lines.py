@@ -5,15 +5,17 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from services.segmenter.usecases.ports import Folding
-from shared.database.arrays import InstantTexts
 from shared.contracts.events import EventEnvelope
+from shared.database.arrays import InstantTexts
 
 EVENT_COLUMNS = (
     "source", "event_id", "received_at", "user_id", "type", "name", "timestamp", "anonymous_id",
     "active", "historical", "flags", "part", "kafka_offset", "payload",
 )  # fmt: skip
 
-_ESCAPES = str.maketrans({"\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"})
+_ESCAPES = str.maketrans(
+    {"\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"}
+)
 _NULL = r"\N"
 
 

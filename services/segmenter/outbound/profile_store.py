@@ -126,7 +126,6 @@ def _room_wanted(months: Collection[date] = ()) -> Iterator[None]:
         raise
 
 
-
 async def _chunks(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk

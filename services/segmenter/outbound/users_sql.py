@@ -98,7 +98,9 @@ def extended_columns(profiles: Sequence[Profile]) -> list[str]:
     return [
         text_array([profile.user_id for profile in profiles]),
         instant_array([profile.spans[-1].end for profile in profiles]),
-        instant_array([None if profile.deadline is None else profile.deadline.at for profile in profiles]),
+        instant_array(
+            [None if profile.deadline is None else profile.deadline.at for profile in profiles]
+        ),
         number_array([profile.event_count for profile in profiles]),
         instant_array([profile.known_at for profile in profiles]),
     ]
@@ -110,7 +112,7 @@ def profile_of(row: Sequence[Any]) -> Profile:
         user_id, part, _, last_seen, span_start, earlier, lifecycle, lifecycle_since, deadline,
         deadline_to, event_count, known_at, policy_version, revision,
     ) = row  # fmt: skip
-    spans = (Span(span_start, last_seen),)
+    spans: Spans = (Span(span_start, last_seen),)
     if earlier:
         spans = (*(Span(*pair) for pair in list(pairwise(earlier))[::2]), *spans)
     return Profile(

@@ -147,3 +147,21 @@ def test_the_next_deadline_lies_after_the_instant_not_at_it() -> None:
     assert next_deadline(steps, at(7) - MICROSECOND) == Deadline(at(7), Lifecycle.SILENT)
     assert next_deadline(steps, at(7)) == Deadline(at(30), Lifecycle.CHURNED)
     assert next_deadline(steps, at(30)) is None
+
+
+def test_activity_that_changes_what_comes_next_is_more_than_an_extension() -> None:
+    """Of an extension the store writes the deadline's instant, not what it leads to."""
+    policies = Policies(Policy(1, 14 * DAY, 10 * DAY, 30 * DAY, 7 * DAY))
+    before = begin("u", arrivals(0), policies).profile
+
+    nearer = advance(before, arrivals(2), policies)
+    farther = advance(before, arrivals(8), policies)
+
+    assert (nearer.only_extended, nearer.profile.deadline) == (
+        True,
+        Deadline(at(12), Lifecycle.SILENT),
+    )
+    assert (farther.only_extended, farther.profile.deadline) == (
+        False,
+        Deadline(at(14), Lifecycle.ACTIVE),
+    )
