@@ -1,13 +1,13 @@
 """A user as the segmenter knows them, and how activity and time move them on."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.segmenter.domain.deadlines import Deadline, next_deadline, standing
-from services.segmenter.domain.lifecycle import LIVE, Step, timeline
+from services.segmenter.domain.lifecycle import LIVE, Step, StepKey, timeline
 from services.segmenter.domain.policy import Policies
-from services.segmenter.domain.spans import Span, Spans, add_instants
+from services.segmenter.domain.spans import Logged, Span, Spans, add_instants, finer
 from services.segmenter.domain.transition import difference
 from shared.vocabulary import Lifecycle
 
@@ -54,6 +54,7 @@ class Arrivals:
 class Change:
     """What became of a user: the new profile, and the steps that no longer hold or hold from now.
 
+    Events contradict what is `retracted`; what is `repealed`, a policy that held already.
     `kept_until` is the latest step that held before and still does, where a history was corrected.
     """
 
@@ -61,12 +62,30 @@ class Change:
     retracted: tuple[Step, ...] = ()
     written: tuple[Step, ...] = ()
     kept_until: datetime | None = None
+    repealed: tuple[Step, ...] = ()
     # Nothing but `last_seen`, the deadline and the count moved on, as with most activity.
     only_extended: bool = False
 
     def is_overtaken(self, step: Step) -> bool:
         """Say whether something that was known already came after a step that is written now."""
         return self.kept_until is not None and step.at < self.kept_until
+
+    def then(self, later: "Change") -> "Change":
+        """Return both changes as one; `later` began from this one's profile."""
+        if not (self.written or self.repealed):
+            return later
+        mine, theirs = _keys(self.written), _keys(later.written)
+        gone, back = _keys(later.retracted), _keys(self.repealed)
+        return Change(
+            later.profile,
+            retracted=tuple(step for step in later.retracted if step.key not in mine),
+            written=(
+                *(step for step in self.written if step.key not in gone),
+                *(step for step in later.written if step.key not in back),
+            ),
+            kept_until=max(filter(None, (self.kept_until, later.kept_until)), default=None),
+            repealed=tuple(step for step in self.repealed if step.key not in theirs),
+        )
 
 
 def begin(user_id: str, arrivals: Arrivals, policies: Policies) -> Change:
@@ -96,6 +115,38 @@ def advance(profile: Profile, arrivals: Arrivals, policies: Policies) -> Change:
     return Change(extended, only_extended=_is_only_extended(profile, extended))
 
 
+def adopt(profile: Profile, policies: Policies, logged: Logged | None = None) -> Change:
+    """Return the user as the policies activated since they were last touched say.
+
+    `logged` is wanted where `hides_silences` says so. What is written already stays written, but for what
+    was written after an activation by somebody who had not heard of it.
+    """
+    if profile.policy_version == policies.current.version:
+        return Change(profile)
+    spans = finer(profile.spans, logged, silent_after=policies.grain)
+    steps = timeline(spans, policies)
+    before = timeline(profile.spans, policies.known_to(profile.policy_version))
+    now_standing = standing(steps, profile.settled)
+    repealed, written = difference(standing(before, profile.settled), now_standing)
+    moved = replace(
+        profile,
+        spans=spans,
+        lifecycle=now_standing[-1].after,
+        lifecycle_since=now_standing[-1].at,
+        deadline=next_deadline(steps, profile.settled),
+        policy_version=policies.current.version,
+        revision=profile.revision + bool(repealed),
+    )
+    return Change(moved, (), written, _kept(now_standing, written), repealed)
+
+
+def hides_silences(profile: Profile, policies: Policies) -> bool:
+    """Say whether the user's spans may hold a silence that only the newer policies know."""
+    return policies.grain < policies.known_to(profile.policy_version).grain and any(
+        span.end - span.start >= policies.grain for span in profile.spans
+    )
+
+
 def pass_time(change: Change, until: datetime, policies: Policies) -> Change:
     """Return the user after every step that is due by `until`, each at its own instant."""
     profile = change.profile
@@ -103,9 +154,6 @@ def pass_time(change: Change, until: datetime, policies: Policies) -> Change:
         return change
     steps = timeline(profile.spans, policies)
     due = [step for step in steps if profile.settled < step.at <= until]
-    if not due:
-        later = replace(profile, deadline=next_deadline(steps, until))
-        return replace(change, profile=later, only_extended=False)
     moved = replace(
         profile,
         lifecycle=due[-1].after,
@@ -188,5 +236,12 @@ def _rewrite(profile: Profile, arrivals: Arrivals, policies: Policies) -> Change
         profile.policy_version,
         profile.revision + bool(retracted),
     )
-    kept = [step.at for step in now_standing if step not in written]
-    return Change(moved, retracted, written, kept_until=max(kept, default=None))
+    return Change(moved, retracted, written, kept_until=_kept(now_standing, written))
+
+
+def _keys(steps: Sequence[Step]) -> set[StepKey]:
+    return {step.key for step in steps}
+
+
+def _kept(standing_now: Sequence[Step], written: Sequence[Step]) -> datetime | None:
+    return max((step.at for step in standing_now if step not in written), default=None)

@@ -34,6 +34,29 @@ def add_instants(spans: Spans, instants: Iterable[datetime], *, silent_after: ti
     return tuple(joined)
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A user's spans as the event log has them, which holds all activity from `since` on; None: all."""
+
+    spans: Spans
+    since: datetime | None = None
+
+
+def finer(spans: Spans, logged: Logged | None, *, silent_after: timedelta) -> Spans:
+    """Return the spans with the silences in them that only the log still knows.
+
+    What is older than the log stays as it is.
+    """
+    if logged is None:
+        return spans
+    pieces = [*logged.spans]
+    for span in spans:
+        pieces += [Span(span.start, span.start), Span(span.end, span.end)]
+        if logged.since is not None and span.start < logged.since:
+            pieces.append(Span(span.start, min(span.end, logged.since)))
+    return coarser(tuple(pieces), silent_after)
+
+
 def coarser(spans: Spans, silent_after: timedelta) -> Spans:
     """Return the spans as a policy sees them for which only so long a gap is a silence."""
     return add_instants(spans, (), silent_after=silent_after)

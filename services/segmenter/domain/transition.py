@@ -82,9 +82,16 @@ def transition(step: Step, setting: Setting, cause: Cause | None) -> Transition:
         setting.recorded_at,
         step.reason,
         step.policy_version,
-        step.at < setting.live_since if cause is None else cause.historical,
+        _is_history(step, setting, cause),
         _evidence(step, cause),
     )
+
+
+def _is_history(step: Step, setting: Setting, cause: Cause | None) -> bool:
+    """Say whether the step is no news. That a policy calls users something else never is: nothing happened."""
+    if step.reason is TransitionReason.POLICY_CHANGED:
+        return True
+    return step.at < setting.live_since if cause is None else cause.historical
 
 
 def transition_id(step: Step, setting: Setting) -> UUID:

@@ -7,7 +7,7 @@ from functools import partial
 from services.segmenter.domain.policy import Policies
 from services.segmenter.inbound.decoding import Decoded, decode
 from services.segmenter.inbound.log_horizon import judge_age
-from services.segmenter.inbound.messages import message_of
+from services.segmenter.inbound.messages import messages_of
 from services.segmenter.usecases.fold_events import Folded, fold_events
 from services.segmenter.usecases.ports import NoRoomYet, Room, Store
 from services.segmenter.usecases.sweep_deadlines import sweep_deadlines
@@ -15,10 +15,9 @@ from services.segmenter.usecases.write_history import History, Occasion
 from shared.contracts.events import EventEnvelope
 from shared.database.connection import Connection
 from shared.kafka.records import Record
-from shared.lanes.work import Applied, Batch, OutboxMessage
+from shared.lanes.work import Applied, Batch
 from shared.observability import metrics as m
 from shared.observability.metrics import Metrics
-from shared.vocabulary import TransitionStatus
 
 
 class EventLane:
@@ -73,8 +72,8 @@ class EventLane:
         return Applied(
             refused=decoded.refused,
             messages=[
-                *_messages(folded.history, at=batch.now),
-                *_messages(swept.history, at=batch.now),
+                *messages_of(folded.history, at=batch.now),
+                *messages_of(swept.history, at=batch.now),
             ],
             more_due=swept.more_due,
             held_up=swept.held_up,
@@ -112,7 +111,7 @@ class EventLane:
     def _tell_history(self, history: History) -> None:
         for each in history.written:
             self._metrics.count(m.TRANSITIONS, each.kind, each.after, each.reason)
-        for each in history.retracted:
+        for each in (*history.repealed, *history.retracted):
             self._metrics.count(m.TRANSITIONS_RETRACTED, each.kind)
 
 
@@ -137,13 +136,6 @@ def _months(events: Sequence[EventEnvelope], policies: Policies) -> set[date]:
         for threshold in (timedelta(), *thresholds)
         for extra in (0, 1)
     } | {each.replace(day=1) for each in activated if days and each >= min(days)}
-
-
-def _messages(history: History, *, at: datetime) -> list[OutboxMessage]:
-    return [
-        *(message_of(each, TransitionStatus.RETRACTED, at=at) for each in history.retracted),
-        *(message_of(each, TransitionStatus.WRITTEN, at=at) for each in history.written),
-    ]
 
 
 def _seconds(earlier: datetime, later: datetime) -> float:

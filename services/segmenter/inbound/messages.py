@@ -1,9 +1,10 @@
 """Transitions as messages of their topic."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from services.segmenter.domain.transition import Transition
-from services.segmenter.usecases.write_history import CONTRADICTED
+from services.segmenter.usecases.write_history import CONTRADICTED, REPEALED, History
 from shared.contracts import topics
 from shared.contracts.codec import encode
 from shared.contracts.transitions import Evidence, TransitionMessage
@@ -11,8 +12,18 @@ from shared.lanes.work import OutboxMessage
 from shared.vocabulary import TransitionStatus
 
 
-def message_of(transition: Transition, status: TransitionStatus, *, at: datetime) -> OutboxMessage:
-    """Return what readers of the topic get; `at` is product time."""
+def messages_of(history: History, *, at: datetime) -> Iterator[OutboxMessage]:
+    """Yield what readers of the topic get, in the order in which they should."""
+    retracted, written = TransitionStatus.RETRACTED, TransitionStatus.WRITTEN
+    yield from (message_of(each, retracted, at=at, because=REPEALED) for each in history.repealed)
+    yield from (message_of(each, retracted, at=at) for each in history.retracted)
+    yield from (message_of(each, written, at=at) for each in history.written)
+
+
+def message_of(
+    transition: Transition, status: TransitionStatus, *, at: datetime, because: str = CONTRADICTED
+) -> OutboxMessage:
+    """Return what readers of the topic get of one transition; `at` is product time."""
     evidence = transition.evidence
     message = TransitionMessage(
         transition_id=transition.transition_id,
@@ -33,6 +44,6 @@ def message_of(transition: Transition, status: TransitionStatus, *, at: datetime
         ),
         historical=transition.historical,
         status=status,
-        retracted_because=CONTRADICTED if status is TransitionStatus.RETRACTED else None,
+        retracted_because=because if status is TransitionStatus.RETRACTED else None,
     )
     return OutboxMessage(topics.TRANSITIONS.name, transition.user_id.encode(), encode(message), at)

@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import asyncpg
 
 from services.segmenter.domain.policy import Policies, Policy
 from services.segmenter.domain.profile import Profile
+from services.segmenter.domain.spans import Logged
 from services.segmenter.domain.transition import Transition
-from services.segmenter.outbound import history_sql, users_sql
+from services.segmenter.outbound import activity_sql, history_sql, users_sql
 from services.segmenter.outbound.event_lines import EVENT_COLUMNS, event_lines
 from services.segmenter.usecases.ports import Due, EventKey, Folding, NoRoomYet, Retraction
 from shared.database.arrays import text_array
@@ -62,6 +63,11 @@ class PostgresStore:
             ids = text_array([row["user_id"] for row in found])
             rows = await self._connection.fetch(users_sql.LOCK_DUE, part, until, ids)
         return Due([users_sql.profile_of(row) for row in rows], len(found))
+
+    async def logged(self, user_ids: Collection[str], *, grain: timedelta) -> dict[str, Logged]:
+        with translated():
+            rows = await self._connection.fetch(activity_sql.LOGGED, list(user_ids), grain)
+        return {row["user_id"]: activity_sql.logged_of(row) for row in rows}
 
     async def add_users(self, profiles: Sequence[Profile], *, now: datetime) -> set[str]:
         with translated():

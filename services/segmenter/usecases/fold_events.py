@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from services.segmenter.domain.policy import Policies
@@ -15,6 +15,7 @@ from services.segmenter.domain.profile import (
     pass_time,
 )
 from services.segmenter.domain.transition import Cause
+from services.segmenter.usecases.adopt_policies import adopt_policies
 from services.segmenter.usecases.ports import EventKey, Folding, Store
 from services.segmenter.usecases.write_history import History, Occasion, write_history
 from shared.contracts.events import EventEnvelope
@@ -140,13 +141,15 @@ async def _move_users(
     store: Store,
 ) -> list[Change]:
     """Move the locked users who were active on; return what changed, already saved."""
-    moved = [
-        _settle(
-            advance(profiles[user_id], each.arrivals(occasion.part), policies), occasion, policies
-        )
-        for user_id, each in activity.items()
-        if user_id in profiles
-    ]
+    touched = [profiles[user_id] for user_id in activity if user_id in profiles]
+    adopted = await adopt_policies(touched, policies=policies, store=store)
+    moved = []
+    for user_id, change in adopted.items():
+        arrivals = activity[user_id].arrivals(occasion.part)
+        advanced = advance(change.profile, arrivals, policies)
+        if change.profile is not profiles[user_id]:
+            advanced = replace(change.then(advanced), only_extended=False)
+        moved.append(_settle(advanced, occasion, policies))
     extended = [change.profile for change in moved if change.only_extended]
     saved = [change.profile for change in moved if not change.only_extended]
     if extended:

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Profile
+from services.segmenter.domain.spans import Logged
 from services.segmenter.domain.transition import Transition
 from shared.contracts.events import EventEnvelope
 from shared.errors import RetryableError
@@ -78,6 +79,10 @@ class Store(Protocol):
         Whoever another lane has locked or just changed is left out, without waiting: who is due
         still is due next time, too.
         """
+        ...
+
+    async def logged(self, user_ids: Collection[str], *, grain: timedelta) -> dict[str, Logged]:
+        """Return the users' spans as fine as that, from the event log; all of what it still holds."""
         ...
 
     async def add_users(self, profiles: Sequence[Profile], *, now: datetime) -> set[str]:

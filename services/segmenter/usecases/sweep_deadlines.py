@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 
 from services.segmenter.domain.policy import Policies
-from services.segmenter.domain.profile import Change, pass_time
+from services.segmenter.domain.profile import pass_time
+from services.segmenter.usecases.adopt_policies import adopt_policies
+from services.segmenter.usecases.keep_changes import keep_changes
 from services.segmenter.usecases.ports import Store
-from services.segmenter.usecases.write_history import History, Occasion, write_history
+from services.segmenter.usecases.write_history import History, Occasion
 
 SWEEP_LIMIT = 1_000
 
@@ -33,9 +35,11 @@ async def sweep_deadlines(
     held_up = len(due.profiles) < due.found
     if not due.profiles:
         return Swept(held_up=held_up)
-    changes = [pass_time(Change(profile), occasion.watermark, policies) for profile in due.profiles]
-    await store.save_users([change.profile for change in changes], now=occasion.now)
-    history = await write_history(
-        changes, occasion=occasion, store=store, cause_of=lambda _user_id, _at: None
+    adopted = await adopt_policies(due.profiles, policies=policies, store=store)
+    history = await keep_changes(
+        [pass_time(change, occasion.watermark, policies) for change in adopted.values()],
+        occasion=occasion,
+        store=store,
+        cause_of=lambda _user_id, _at: None,
     )
     return Swept(history, more_due=due.found == limit, held_up=held_up)

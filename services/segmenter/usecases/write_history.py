@@ -11,6 +11,7 @@ from services.segmenter.usecases.ports import Retraction, Store
 from shared.vocabulary import Lifecycle, TransitionReason
 
 CONTRADICTED = "a late event contradicts it"
+REPEALED = "another policy held at that time"
 
 _WITHOUT_EVENT = (TransitionReason.TIME_PASSED, TransitionReason.POLICY_CHANGED)
 
@@ -34,6 +35,7 @@ class History:
 
     retracted: Sequence[Transition] = ()
     written: Sequence[Transition] = ()
+    repealed: Sequence[Transition] = ()
 
 
 CauseOf = Callable[[str, datetime], Cause | None]
@@ -45,13 +47,20 @@ async def write_history(
     changes: Sequence[Change], *, occasion: Occasion, store: Store, cause_of: CauseOf
 ) -> History:
     """Write what the changes of users, who are saved, mean for their history."""
-    retractions = [
-        Retraction(change.profile.user_id, step) for change in changes for step in change.retracted
-    ]
-    retracted: Sequence[Transition] = ()
-    if retractions:
-        retracted = await store.retract(retractions, now=occasion.now, because=CONTRADICTED)
-    known, moved = _causes_of(retracted), _live_among(retracted)
+    repealed = await _retract(
+        [(change, step) for change in changes for step in change.repealed],
+        occasion=occasion,
+        store=store,
+        because=REPEALED,
+    )
+    retracted = await _retract(
+        [(change, step) for change in changes for step in change.retracted],
+        occasion=occasion,
+        store=store,
+        because=CONTRADICTED,
+    )
+    taken_back = [*repealed, *retracted]
+    known, moved = _causes_of(taken_back), _live_among(taken_back)
     written = [
         _transition(step, change, _setting(change, step, occasion, moved), cause_of, known)
         for change in changes
@@ -59,7 +68,16 @@ async def write_history(
     ]
     if written:
         await store.add_transitions(written)
-    return History(retracted, written)
+    return History(retracted, written, repealed)
+
+
+async def _retract(
+    steps: Sequence[tuple[Change, Step]], *, occasion: Occasion, store: Store, because: str
+) -> Sequence[Transition]:
+    if not steps:
+        return ()
+    retractions = [Retraction(change.profile.user_id, step) for change, step in steps]
+    return await store.retract(retractions, now=occasion.now, because=because)
 
 
 def _setting(change: Change, step: Step, occasion: Occasion, moved: Collection[Was]) -> Setting:

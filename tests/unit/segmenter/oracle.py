@@ -3,7 +3,7 @@
 It shares nothing with the code under test but the words.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -63,6 +63,30 @@ def next_change(
         if instant > after and then is not None and then != now:
             return instant, then
     return None
+
+
+# Since when each set of thresholds holds, in order; the first one always did.
+Laws = Sequence[tuple[datetime, Thresholds]]
+
+
+def law_at(laws: Laws, now: datetime) -> Thresholds:
+    """The thresholds that hold at `now`."""
+    return [rules for number, (since, rules) in enumerate(laws) if not number or since <= now][-1]
+
+
+def history_under(activity: Collection[datetime], laws: Laws, until: datetime) -> list[Change]:
+    """Every change of state up to and including `until`, where each instant has its own law."""
+    candidates = {since for since, _ in laws[1:]}
+    for _, rules in laws:
+        candidates.update(_candidates(activity, rules))
+    changes: list[Change] = []
+    before: str | None = None
+    for instant in sorted(candidates):
+        after = state(activity, law_at(laws, instant), instant)
+        if instant <= until and after is not None and after != before:
+            changes.append((instant, before, after))
+            before = after
+    return changes
 
 
 def _candidates(activity: Collection[datetime], rules: Thresholds) -> Iterator[datetime]:

@@ -7,7 +7,15 @@ import pytest
 from services.segmenter.domain.deadlines import Deadline, next_deadline, standing
 from services.segmenter.domain.lifecycle import timeline
 from services.segmenter.domain.policy import Policies, Policy
-from services.segmenter.domain.profile import Arrivals, Change, Profile, advance, begin, pass_time
+from services.segmenter.domain.profile import (
+    Arrivals,
+    Change,
+    Profile,
+    adopt,
+    advance,
+    begin,
+    pass_time,
+)
 from services.segmenter.domain.spans import Span
 from shared.vocabulary import Lifecycle
 
@@ -126,7 +134,7 @@ def test_time_that_passes_twice_writes_once() -> None:
 def test_a_deadline_that_another_policy_made_only_moves() -> None:
     slower = POLICIES.followed_by(Policy(2, 14 * DAY, 14 * DAY, 60 * DAY, 7 * DAY), at(1))
 
-    change = pass_time(Change(user(0)), at(8), slower)
+    change = pass_time(adopt(user(0), slower), at(8), slower)
 
     assert change.written == ()
     assert change.profile.lifecycle is Lifecycle.NEW

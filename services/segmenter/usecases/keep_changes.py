@@ -1,0 +1,17 @@
+"""Keep what became of users: the one way by which a changed user gets into the store."""
+
+from collections.abc import Sequence
+
+from services.segmenter.domain.profile import Change
+from services.segmenter.usecases.ports import Store
+from services.segmenter.usecases.write_history import CauseOf, History, Occasion, write_history
+
+
+async def keep_changes(
+    changes: Sequence[Change], *, occasion: Occasion, store: Store, cause_of: CauseOf
+) -> History:
+    """Save the users, who exist and are locked, and write what the changes mean for their history."""
+    if not changes:
+        return History()
+    await store.save_users([change.profile for change in changes], now=occasion.now)
+    return await write_history(changes, occasion=occasion, store=store, cause_of=cause_of)
