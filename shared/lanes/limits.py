@@ -32,7 +32,8 @@ class LaneLimits:
     unready_s: float = 10.0
     # The log may be behind itself for a moment after a broker's restart.
     truncation_patience_s: float = 3.0
-    partitions_s: float = 30.0
+    # Sooner than a writer usually learns of partitions that were added: what it puts there should not wait.
+    partitions_s: float = 5.0
     relay_batch: int = 500
     lost_records: LostRecords = LostRecords.FREEZE
 
