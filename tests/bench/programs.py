@@ -14,11 +14,11 @@ from deploy.local import children, ports
 PROGRAM_WITHIN_S = 60.0
 
 
-async def run(module: str, **options: object) -> dict[str, Any]:
+async def run(module: str, *, python: object = sys.executable, **options: object) -> dict[str, Any]:
     """Run `python -m tests.bench.<module>` and return what it prints."""
     words = [f"--{name}={value}" for name, value in options.items()]
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"tests.bench.{module}", *words, stdout=subprocess.PIPE
+        str(python), "-m", f"tests.bench.{module}", *words, stdout=subprocess.PIPE
     )
     try:
         output, _ = await asyncio.wait_for(child.communicate(), PROGRAM_WITHIN_S)

@@ -14,7 +14,6 @@ from io import BytesIO
 from operator import itemgetter
 
 import asyncpg
-import msgspec
 import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
@@ -22,34 +21,10 @@ from aiokafka.structs import ConsumerRecord
 from shared.contracts import topics
 from shared.database.connection import Connection
 from shared.process import tune_collector
+from tests.bench.segmenter.rows import COLUMNS, decode, fields_of
 
 FETCH_BYTES = 4 * 1024 * 1024
-COLUMNS = (
-    "source", "event_id", "received_at", "user_id", "type", "name", "timestamp", "anonymous_id",
-    "active", "historical", "flags", "part", "kafka_offset", "payload",
-)  # fmt: skip
-
 Row = Callable[[ConsumerRecord], str]
-
-
-class BareEvent(msgspec.Struct):
-    """The envelope, with instants as the text that they are."""
-
-    source: str
-    event_id: str
-    user_id: str
-    type: str
-    timestamp: str
-    received_at: str
-    anonymous_id: str | None = None
-    name: str | None = None
-    active: bool = True
-    historical: bool = False
-    flags: tuple[str, ...] = ()
-    payload: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-_decode = msgspec.json.Decoder(BareEvent).decode
 
 
 def row_maker(columns: Sequence[str]) -> Row:
@@ -61,29 +36,7 @@ def row_maker(columns: Sequence[str]) -> Row:
 
 
 def _values(record: ConsumerRecord) -> tuple[str, ...]:
-    event = _decode(record.value)
-    return (
-        _escaped(event.source),
-        _escaped(event.event_id),
-        event.received_at,
-        _escaped(event.user_id),
-        event.type,
-        r"\N" if event.name is None else _escaped(event.name),
-        event.timestamp,
-        r"\N" if event.anonymous_id is None else _escaped(event.anonymous_id),
-        "t" if event.active else "f",
-        "t" if event.historical else "f",
-        "{" + ",".join(event.flags) + "}",
-        str(record.partition),
-        str(record.offset),
-        _escaped(bytes(event.payload).decode()),
-    )
-
-
-def _escaped(text: str) -> str:
-    if text.isprintable() and "\\" not in text:
-        return text
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+    return fields_of(decode(record.value), record.partition, record.offset)
 
 
 class Copying:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -21,7 +23,7 @@ _CHILDREN = """
 async def copy_rate(world: World, *, indexes: bool = True, processes: int = 1) -> float:
     """Return events a second that bare programs take from the topic into a table like the log's."""
     async with world.database() as database:
-        await _make_table(database.owner, SystemClock().now(), indexes=indexes)
+        await make_table(database.owner, SystemClock().now(), indexes=indexes)
         ran = await asyncio.gather(
             *(
                 programs.run(
@@ -38,12 +40,25 @@ async def copy_rate(world: World, *, indexes: bool = True, processes: int = 1) -
     return float(sum(each["events"] for each in ran) / took_s)
 
 
+async def bytewax_rate(world: World, python: Path) -> dict[str, Any]:
+    """Return what Bytewax's dataflow says of itself, on the same topic and the same event table."""
+    async with world.database() as database:
+        await make_table(database.owner, SystemClock().now(), indexes=True)
+        return await programs.run(
+            "segmenter.bytewax_flow",
+            python=python,
+            bootstrap=world.bootstrap,
+            dsn=database.owner,
+            table=TABLE,
+        )
+
+
 def _shares(processes: int) -> Iterator[str]:
     for first in range(processes):
         yield ",".join(map(str, range(first, topics.DEFAULT_PARTITIONS, processes)))
 
 
-async def _make_table(dsn: str, today: datetime, *, indexes: bool) -> None:
+async def make_table(dsn: str, today: datetime, *, indexes: bool) -> None:
     """Make a table with the columns of a day of the event log, and with its indexes or without."""
     connection = await asyncpg.connect(dsn)
     try:

@@ -1,11 +1,13 @@
 """Folding a backlog, beside the raw limit and others: all on the same backlog, turn by turn."""
 
 from collections import defaultdict
+from pathlib import Path
 
-from tests.bench.segmenter import product, raw_limit
+from tests.bench.segmenter import bench_venv, product, raw_limit
 from tests.bench.segmenter.bench import Bench
 from tests.bench.segmenter.catalog import Part
 from tests.bench.segmenter.folding import Run
+from tests.bench.segmenter.raw_limit import bytewax_rate
 from tests.bench.segmenter.workload import sessions
 
 PARTS = frozenset((Part.CORE, Part.TWO, Part.BYTEWAX, Part.COUNTERS))
@@ -19,16 +21,26 @@ class Throughput:
         self._bench = bench
         self._parts = bench.plan.parts
         self._events = 0
+        self._bytewax: Path | None = None
         self._core: list[Run] = []
         self._rates: dict[str, list[float]] = defaultdict(list)
 
     async def run(self) -> None:
         self._bench.tell(f"a backlog of {self._bench.plan.events:,} events of {USERS:,} users")
         self._events = await self._bench.write_backlog(sessions(USERS))
+        await self._find_bytewax()
         for _ in self._bench.rounds():
             await self._limits()
             await self._round()
         self._report()
+
+    async def _find_bytewax(self) -> None:
+        if Part.BYTEWAX in self._parts:
+            self._bench.tell("looking for Bytewax")
+            try:
+                self._bytewax = await bench_venv.interpreter()
+            except bench_venv.NotInstalled as error:
+                self._bench.leave_out("core_over_bytewax", f"Bytewax is not there: {error}")
 
     async def _limits(self) -> None:
         await self._raw("raw_events_per_s")
@@ -46,6 +58,8 @@ class Throughput:
         self._core.append(await self._fold("core_one_process"))
         if Part.TWO in self._parts:
             await self._fold("core_two_processes", processes=2)
+        if self._bytewax is not None:
+            await self._flow("core_over_bytewax", self._bytewax)
         if Part.COUNTERS in self._parts and product.has_counters():
             await self._fold("counters_over_core", counters=True)
 
@@ -56,6 +70,14 @@ class Throughput:
             )
         self._rates[name].append(run.events_per_s)
         return run
+
+    async def _flow(self, name: str, python: Path) -> None:
+        ran = await bytewax_rate(self._bench.world, python)
+        self._bench.tell(
+            f"Bytewax: {ran['events_per_s']:,.0f} events/s,"
+            f" {ran['cpu_s_per_100k']:.2f} CPU s / 100k"
+        )
+        self._rates[name].append(ran["events_per_s"])
 
     def _report(self) -> None:
         rates, add = self._rates, self._bench.add
@@ -71,6 +93,8 @@ class Throughput:
             two = "raw_two_processes_events_per_s"
             add(two, rates[two], raw)
             add("core_two_processes", rates["core_two_processes"], raw)
+        if self._bytewax is not None:
+            add("core_over_bytewax", core, rates["core_over_bytewax"])
         if Part.COUNTERS in self._parts:
             self._report_counters(core)
 

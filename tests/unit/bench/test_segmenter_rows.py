@@ -8,7 +8,7 @@ from msgspec import structs
 from shared.contracts.codec import encode
 from shared.contracts.events import EventEnvelope
 from shared.database.tables.segmenter import events, users
-from tests.bench.segmenter import known, raw_copy
+from tests.bench.segmenter import known, raw_copy, rows
 from tests.bench.segmenter.backlog import envelope, envelopes
 from tests.bench.segmenter.workload import sessions
 
@@ -21,15 +21,15 @@ def record_of(event: EventEnvelope, *, offset: int = 7) -> ConsumerRecord[bytes,
 
 
 def test_the_raw_limit_writes_every_column_of_the_event_log() -> None:
-    assert set(raw_copy.COLUMNS) == set(events.columns.keys())
+    assert set(rows.COLUMNS) == set(events.columns.keys())
 
 
 def test_a_raw_row_has_a_field_for_each_column_in_their_order() -> None:
     event = envelope(identity="event-1", user="user-1", received_at=NOW)
 
-    fields = raw_copy.row_maker(raw_copy.COLUMNS)(record_of(event)).split("\t")
+    fields = raw_copy.row_maker(rows.COLUMNS)(record_of(event)).split("\t")
 
-    row = dict(zip(raw_copy.COLUMNS, fields, strict=True))
+    row = dict(zip(rows.COLUMNS, fields, strict=True))
     assert row["event_id"] == "event-1"
     assert datetime.fromisoformat(row["received_at"]) == NOW
     assert (row["part"], row["kafka_offset"], row["anonymous_id"]) == ("3", "7", r"\N")
