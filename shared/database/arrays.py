@@ -40,7 +40,8 @@ def text_array(texts: Sequence[str]) -> str:
 
 
 def instant_array(instants: Iterable[datetime | None]) -> str:
-    return f"{{{','.join(['NULL' if at is None else at.isoformat() for at in instants])}}}"
+    text_of = InstantTexts()
+    return f"{{{','.join(['NULL' if at is None else text_of[at] for at in instants])}}}"
 
 
 def number_array(numbers: Iterable[int]) -> str:

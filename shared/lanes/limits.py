@@ -22,7 +22,7 @@ class LaneLimits:
     # A keeper that has just connected lets everybody renew before it calls anyone dead.
     mercy_beats: float = 1.5
     idle_s: float = 0.5
-    batch_records: int = 4_000
+    batch_records: int = 8_000
     drain_s: float = 5.0
     backoff_least_s: float = 0.1
     backoff_most_s: float = 2.0
