@@ -152,6 +152,13 @@ EVENT_LOG_REACH_SECONDS = _gauge(
     "event_log_reach_seconds",
     "Product time now, less the beginning of the oldest day in the event log",
 )
+JOB_STEPS = _counter(
+    "job_steps_total", "Transactions of background jobs, by what became of them", "kind", "outcome"
+)
+JOB_STEP_SECONDS = _histogram(
+    "job_step_seconds", "Time of one transaction of a job", "kind", buckets=FAST_SECONDS
+)
+JOB_WORK = _counter("job_work_total", "What background jobs did, in the kind's own unit", "kind")
 
 # alerts
 ALERTS_FIRED = _counter("alerts_fired_total", "Alerts raised", "kind")
