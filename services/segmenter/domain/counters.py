@@ -41,6 +41,9 @@ class Cells:
     retained: dict[RetentionKey, int] = field(default_factory=lambda: defaultdict(int))
     flows: dict[FlowKey, int] = field(default_factory=lambda: defaultdict(int))
 
+    def __bool__(self) -> bool:
+        return bool(self.active or self.begun or self.retained or self.flows)
+
     def merge(self, other: "Cells") -> None:
         """Add the other cells to these."""
         for active, users in other.active.items():
