@@ -53,6 +53,8 @@ def environment(
     if service == "api":
         keys = (f"{around.source}:{around.api_key}", base.get("EBBTIDE_API_KEYS"))
         decided["EBBTIDE_API_KEYS"] = ",".join(filter(None, keys))
+        writers = (around.source, base.get("EBBTIDE_API_WRITERS"))
+        decided["EBBTIDE_API_WRITERS"] = ",".join(filter(None, writers))
     return override(base, decided)
 
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from shared.configuration import CommonSettings, PostgresSettings, check_keys
+from shared.configuration import CommonSettings, PostgresSettings, check_keys, parse_keys
 
 
 class Settings(CommonSettings, PostgresSettings):
@@ -14,6 +14,9 @@ class Settings(CommonSettings, PostgresSettings):
         512, ge=0, description="connections that one address may have; 0: no limit"
     )
     keys: SecretStr = Field(description="name:key, comma-separated; bearer tokens that may read")
+    writers: str = Field(
+        "", description="names of the keys that may also change definitions, comma-separated"
+    )
     group: str = Field("segmenter", description="the segmenter's group whose lag is shown")
 
     @field_validator("keys")
@@ -21,3 +24,20 @@ class Settings(CommonSettings, PostgresSettings):
     def _well_formed(cls, keys: SecretStr, info: ValidationInfo) -> SecretStr:
         check_keys(keys.get_secret_value(), environment=info.data.get("environment"))
         return keys
+
+    @field_validator("writers")
+    @classmethod
+    def _known(cls, writers: str, info: ValidationInfo) -> str:
+        keys = info.data.get("keys")
+        known = set(parse_keys(keys.get_secret_value()).values()) if keys else set()
+        if keys and (unknown := sorted(set(names_in(writers)) - known)):
+            raise ValueError(f"{unknown[0]!r} is the name of no key")
+        return writers
+
+    def writer_names(self) -> list[str]:
+        return names_in(self.writers)
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names in a text with commas between them."""
+    return [name for name in (word.strip() for word in text.split(",")) if name]

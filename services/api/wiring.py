@@ -2,8 +2,9 @@
 
 from services.api.inbound.access import Access
 from services.api.inbound.answers import Ages
-from services.api.inbound.app import build_app
+from services.api.inbound.app import Changes, build_app
 from services.api.inbound.database_watch import DatabaseWatch
+from services.api.outbound.funnel_writer import PostgresFunnelDefinitions
 from services.api.outbound.snapshots import PostgresSnapshots
 from services.api.settings import Settings
 from shared.clock import clock_from
@@ -25,11 +26,17 @@ class Api:
         self._snapshots = PostgresSnapshots(
             settings.postgres_dsn.get_secret_value(), group=settings.group
         )
+        self._funnels = PostgresFunnelDefinitions(settings.postgres_dsn.get_secret_value())
+        clock = clock_from(settings.clock_file)
         self._watch = DatabaseWatch(self._snapshots.answers)
         app = build_app(
             self._snapshots,
-            access=Access(KeyBook(parse_keys(settings.keys.get_secret_value()))),
-            ages=Ages(clock_from(settings.clock_file), metrics),
+            Changes(self._funnels, clock),
+            access=Access(
+                KeyBook(parse_keys(settings.keys.get_secret_value())),
+                writers=settings.writer_names(),
+            ),
+            ages=Ages(clock, metrics),
             ready=self._watch.health,
             live=self._watch.live,
             metrics=metrics,
@@ -44,4 +51,6 @@ class Api:
         )
 
     def parts(self) -> Parts:
-        return Parts([self._snapshots, self._watch, self._server], live=self._watch.live)
+        return Parts(
+            [self._snapshots, self._funnels, self._watch, self._server], live=self._watch.live
+        )

@@ -14,7 +14,10 @@ from pydantic import BaseModel
 
 from services.api.inbound.access import Access, Scope
 from services.api.inbound.answers import Ages
-from services.api.inbound.app import ROUTERS, build_app
+from services.api.inbound.app import ROUTERS, Changes, build_app
+from services.api.inbound.funnel_changes_http import FunnelBeingDeleted, funnel_changes_router
+from services.api.inbound.funnel_models import FunnelCondition, FunnelStep, FunnelToDefine
+from services.api.usecases.define_funnels import FunnelDefinitions
 from services.api.usecases.ports import Snapshots
 from shared.clock import SystemClock
 from shared.http.keys import KeyBook
@@ -32,8 +35,10 @@ SNAPSHOTS = cast("Snapshots", object())  # never asked: every request here is re
 METRICS = Metrics(CollectorRegistry())
 ACCESS = Access(KeyBook({KEY: "tests"}))
 AGES = Ages(SystemClock(), METRICS)
+FUNNELS = cast("FunnelDefinitions", object())
 APP = build_app(
     SNAPSHOTS,
+    Changes(FUNNELS, SystemClock()),
     access=ACCESS,
     ages=AGES,
     ready=lambda: Health(ok=True),
@@ -47,6 +52,14 @@ ROUTES = [
     for route in router(SNAPSHOTS, AGES, reader=ACCESS.requires(Scope.READ)).routes
     if isinstance(route, APIRoute)
 ]
+ACTS = [
+    route
+    for route in funnel_changes_router(
+        FUNNELS, SystemClock(), writer=ACCESS.requires(Scope.WRITE)
+    ).routes
+    if isinstance(route, APIRoute)
+]
+each_act = pytest.mark.parametrize("act", ACTS, ids=lambda act: act.name)
 each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 
 
@@ -88,6 +101,37 @@ def test_the_example_is_an_answer_with_every_field(route: APIRoute) -> None:
     understood = model.model_validate_json(block)
 
     assert json.loads(understood.model_dump_json()) == json.loads(block)
+
+
+def test_the_definition_on_the_page_is_one_and_every_field_of_it_is_told() -> None:
+    section = PAGE.section("## POST /v1/funnels")
+    [block] = blocks(section, "json")
+    definition = FunnelToDefine.model_validate_json(block)
+    told = {name for row in rows(section) for name in names(row[0])}
+
+    assert definition.model_dump(exclude_unset=True) == json.loads(block)
+    assert told == {
+        *FunnelToDefine.model_fields,
+        *(f"steps[].{name}" for name in FunnelStep.model_fields),
+        *(f"steps[].conditions[].{name}" for name in FunnelCondition.model_fields),
+    }
+
+
+def test_the_answer_to_a_deletion_is_on_the_page() -> None:
+    [block] = blocks(PAGE.section("## DELETE /v1/funnels/{funnel_id}"), "json")
+
+    understood = FunnelBeingDeleted.model_validate_json(block)
+
+    assert json.loads(understood.model_dump_json()) == json.loads(block)
+
+
+@each_act
+async def test_nothing_is_changed_without_a_key(client: httpx.AsyncClient, act: APIRoute) -> None:
+    method = next(iter(act.methods or ()))
+
+    answer = await client.request(method, act.path.format(funnel_id=1))
+
+    assert answer.status_code == 401
 
 
 @each_route

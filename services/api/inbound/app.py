@@ -1,5 +1,6 @@
 """The application: every router, OpenAPI, probes, and problems for errors."""
 
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -9,11 +10,15 @@ from services.api.inbound.access import Access, Scope
 from services.api.inbound.alerts_http import alerts_router
 from services.api.inbound.answers import Ages
 from services.api.inbound.dead_letters_http import dead_letters_router
+from services.api.inbound.funnel_changes_http import funnel_changes_router
+from services.api.inbound.funnels_http import funnels_router
 from services.api.inbound.segmenter_http import segmenter_router
 from services.api.inbound.tiers_http import tiers_router
 from services.api.inbound.transitions_http import transitions_router
 from services.api.inbound.users_http import users_router
+from services.api.usecases.define_funnels import FunnelDefinitions
 from services.api.usecases.ports import Snapshots
+from shared.clock import Clock
 from shared.http import problems
 from shared.http.probes import HealthCheck, probe_routes
 from shared.observability.metrics import Metrics
@@ -25,15 +30,24 @@ ROUTERS = (
     alerts_router,
     dead_letters_router,
     segmenter_router,
+    funnels_router,
 )
 
 # What any question may be refused with; routes add their own.
 REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def build_app(
-    snapshots: Snapshots, *, access: Access, ages: Ages, ready: HealthCheck, live: HealthCheck,
-    metrics: Metrics,
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What may be changed by way of the api, and the clock that dates it."""
+
+    funnels: FunnelDefinitions
+    clock: Clock
+
+
+def build_app(  # noqa: PLR0913  built in one place
+    snapshots: Snapshots, changes: Changes, *, access: Access, ages: Ages, ready: HealthCheck,
+    live: HealthCheck, metrics: Metrics,
 ) -> FastAPI:  # fmt: skip
     app = FastAPI(
         title="Ebbtide",
@@ -47,6 +61,10 @@ def build_app(
             router(snapshots, ages, reader=access.requires(Scope.READ)),
             responses=problems.answers(*REFUSALS),
         )
+    app.include_router(
+        funnel_changes_router(changes.funnels, changes.clock, writer=access.requires(Scope.WRITE)),
+        responses=problems.answers(*REFUSALS, HTTPStatus.FORBIDDEN),
+    )
     app.router.routes.extend(probe_routes(live=live, ready=ready, metrics=metrics))
     problems.install(app)
     return app

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import text
@@ -10,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from services.api.domain.freshness import Progress
+from services.api.domain.funnels import FunnelDay, FunnelView
 from services.api.domain.views import (
     AlertView,
     DeadLetterView,
@@ -21,6 +23,7 @@ from services.api.domain.views import (
 from services.api.outbound import (
     alert_reader,
     dead_letter_reader,
+    funnel_reader,
     progress_reader,
     segmenter_reader,
     transition_reader,
@@ -78,7 +81,7 @@ class PostgresSnapshots:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["PostgresSnapshot"]:
-        with _translated():
+        with translated_errors():
             async with self._engine.connect() as connection, connection.begin():
                 yield PostgresSnapshot(connection, group=self._group)
 
@@ -144,9 +147,24 @@ class PostgresSnapshot:
     async def segmenter_partitions(self) -> Sequence[PartitionView]:
         return await segmenter_reader.segmenter_partitions(self._connection, self._group)
 
+    async def funnels(self) -> Sequence[FunnelView]:
+        return await funnel_reader.funnels(self._connection)
+
+    async def funnel(self, funnel_id: int) -> FunnelView | None:
+        return await funnel_reader.funnel(self._connection, funnel_id)
+
+    async def latest_funnel_day(self, funnel_id: int) -> date | None:
+        return await funnel_reader.latest_day(self._connection, funnel_id)
+
+    async def funnel_days(
+        self, shown: FunnelView, *, first: date | None, end: date | None
+    ) -> Sequence[FunnelDay]:
+        return await funnel_reader.funnel_days(self._connection, shown, first=first, end=end)
+
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
+    """Raise StoreUnavailable in place of the errors of the driver and of its pool."""
     try:
         yield
     except (DBAPIError, PoolTimeout, *UNAVAILABLE) as error:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
 from services.api.domain.freshness import Progress
+from services.api.domain.funnels import FunnelDay, FunnelView
 from services.api.domain.views import (
     AlertView,
     DeadLetterView,
@@ -100,6 +101,22 @@ class Snapshot(Protocol):
 
     async def segmenter_partitions(self) -> Sequence[PartitionView]:
         """Return the partitions of the events topic by number."""
+        ...
+
+    async def funnels(self) -> Sequence[FunnelView]:
+        """Return the funnels by name, without those that are being deleted."""
+        ...
+
+    async def funnel(self, funnel_id: int) -> FunnelView | None: ...
+
+    async def latest_funnel_day(self, funnel_id: int) -> date | None:
+        """Return the last day on which anybody entered the funnel."""
+        ...
+
+    async def funnel_days(
+        self, shown: FunnelView, *, first: date | None, end: date | None
+    ) -> Sequence[FunnelDay]:
+        """Return the days on which anybody entered the funnel, in order, from `first` and before `end`."""
         ...
 
 

@@ -53,6 +53,8 @@ _BEGIN = """
 UPDATE funnels SET held_since = (SELECT held_since FROM log_horizon) WHERE funnel_id = $1
 """
 
+_NOTE = "UPDATE funnels SET pages_done = $2, pages = $3 WHERE funnel_id = $1"
+
 _FINISH = "UPDATE funnels SET state = 'live' WHERE funnel_id = $1 AND state = 'backfilling'"
 
 
@@ -116,6 +118,10 @@ class PostgresFunnelLog:
     async def begin(self, funnel_id: int) -> None:
         with translated():
             await self._connection.execute(_BEGIN, funnel_id)
+
+    async def note(self, funnel_id: int, *, done: int, total: int) -> None:
+        with translated():
+            await self._connection.execute(_NOTE, funnel_id, done, total)
 
     async def finish(self, funnel_id: int) -> None:
         with translated():

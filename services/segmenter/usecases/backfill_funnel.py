@@ -79,6 +79,10 @@ class FunnelLog(Protocol):
         """Note since when the log holds everything."""
         ...
 
+    async def note(self, funnel_id: int, *, done: int, total: int) -> None:
+        """Note how many pages of the log are counted, for those who watch."""
+        ...
+
     async def finish(self, funnel_id: int) -> None:
         """Call the funnel live."""
         ...
@@ -154,6 +158,7 @@ async def _begin(funnel_id: int, *, log: FunnelLog) -> Stepped:
     await log.begin(funnel_id)
     days = await log.days()
     total = sum(day.pages for day in days)
+    await log.note(funnel_id, done=0, total=total)
     latest = days[0].lower if days else None
     return Stepped(Cursor(Stage.WALKING, day=latest, total=total))
 
@@ -173,7 +178,9 @@ async def _walk(
     if events:
         merged = await log.merged({event.user_id for event in events})
         await add_marks(marks_in(events, counting.funnels, merged=merged), counting, store=store)
-    return Stepped(_after(cursor, day, page + PAGES))
+    after = _after(cursor, day, page + PAGES)
+    await log.note(funnel.funnel_id, done=after.done, total=after.total)
+    return Stepped(after)
 
 
 def _after(cursor: Cursor, day: LogDay, page: int) -> Cursor:

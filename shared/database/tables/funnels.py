@@ -30,6 +30,8 @@ funnels = Table(
     Column("state", Text, nullable=False),  # backfilling, live, deleting
     Column("created_at", INSTANT, nullable=False),  # product time
     Column("held_since", INSTANT),  # of what came earlier the event log no longer held everything
+    Column("pages_done", BigInteger, nullable=False),  # of the event log, by its back-fill
+    Column("pages", BigInteger),  # null: not known yet
 )
 
 # One row. Another version: other definitions.

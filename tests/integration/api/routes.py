@@ -17,7 +17,7 @@ OPEN = {
     "/redoc",
 }
 # A value for each part of a path that may stand there.
-PARTS = {"user_id": "ann", "alert_id": "00000000-0000-0000-0000-000000000001"}
+PARTS = {"user_id": "ann", "alert_id": "00000000-0000-0000-0000-000000000001", "funnel_id": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,16 @@ def routes(app: FastAPI) -> list[Route]:
 
 
 def questions(app: FastAPI) -> list[Route]:
-    """Return the routes that answer from the database."""
+    """Return the routes that answer from the database, and change nothing."""
+    return [route for route in _of_the_api(app) if "GET" in route.methods]
+
+
+def changes(app: FastAPI) -> list[Route]:
+    """Return the routes that change something."""
+    return [route for route in _of_the_api(app) if "GET" not in route.methods]
+
+
+def _of_the_api(app: FastAPI) -> list[Route]:
     return [route for route in routes(app) if route.template.startswith("/v1/")]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -128,6 +128,25 @@ class Rows:
             "SELECT clock_timestamp() + make_interval(secs => $1)", alive_for_s
         )
         await self._insert("consumer_worker", values | {"alive_until": alive_until})
+
+    async def funnel(self, **given: Any) -> int:
+        """Put in a funnel of two steps and return its id."""
+        values = {
+            "name": "checkout",
+            "steps": '[{"event": "Viewed"}, {"event": "Ordered"}]',
+            "window_s": 3_600,
+            "state": "live",
+            "created_at": NOON,
+        }
+        await self._insert("funnels", values | given)
+        made: int = await self._connection.fetchval("SELECT max(funnel_id) FROM funnels")
+        return made
+
+    async def entered(self, funnel_id: int, day: date, *users: int, shard: int = 0) -> None:
+        """Put in how many users who entered on the day made the first step, the first two, …"""
+        for step, number in enumerate(users, 1):
+            values = {"funnel_id": funnel_id, "day": day, "step": step}
+            await self._insert("funnel_counts", values | {"shard": shard, "users": number})
 
     async def _insert(self, table: str, values: Mapping[str, Any]) -> None:
         columns = ", ".join(values)

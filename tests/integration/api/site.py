@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from services.api.inbound.access import Access
 from services.api.inbound.answers import Ages
-from services.api.inbound.app import build_app
+from services.api.inbound.app import Changes, build_app
+from services.api.outbound.funnel_writer import PostgresFunnelDefinitions
 from services.api.outbound.snapshots import COMMAND_S, PostgresSnapshots
 from shared.http.keys import KeyBook
 from shared.http.probes import Health
@@ -20,6 +21,7 @@ from shared.observability.metrics import Metrics
 from tests.integration.api.rows import GROUP, NOON
 
 KEY = "a-key-of-the-tests"
+READER = "a-key-that-may-only-read"
 
 
 class HeldClock:
@@ -71,9 +73,11 @@ async def site(dsn: str, *, command_s: float = COMMAND_S) -> AsyncIterator[Site]
     snapshots = PostgresSnapshots(dsn, group=GROUP, command_s=command_s)
     metrics = Metrics(CollectorRegistry())
     clock = HeldClock(NOON)
+    funnels = PostgresFunnelDefinitions(dsn)
     app = build_app(
         snapshots,
-        access=Access(KeyBook({KEY: "tests"})),
+        Changes(funnels, clock),
+        access=Access(KeyBook({KEY: "tests", READER: "reader"}), writers=["tests"]),
         ages=Ages(clock, metrics),
         ready=lambda: Health(ok=True),
         live=lambda: Health(ok=True),
@@ -88,3 +92,4 @@ async def site(dsn: str, *, command_s: float = COMMAND_S) -> AsyncIterator[Site]
             yield Site(app, client, clock)
     finally:
         await snapshots.stop()
+        await funnels.stop()

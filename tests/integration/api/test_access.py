@@ -6,9 +6,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.api.inbound.access import Scope
-from tests.integration.api.routes import OPEN, questions, routes
+from tests.integration.api.routes import OPEN, changes, questions, routes
 from tests.integration.api.rows import connected
-from tests.integration.api.site import KEY, Site, site
+from tests.integration.api.site import KEY, READER, Site, site
 from tests.servers import Database
 
 pytestmark = pytest.mark.postgres
@@ -33,6 +33,9 @@ def test_there_are_questions(api: Site) -> None:
         "/v1/alerts",
         "/v1/alerts/{alert_id}",
         "/v1/dead-letters",
+        "/v1/funnels",
+        "/v1/funnels/{funnel_id}",
+        "/v1/funnels/{funnel_id}/conversions",
         "/v1/segmenter",
         "/v1/tiers",
         "/v1/transitions",
@@ -53,13 +56,33 @@ def test_a_question_that_only_reads_needs_the_scope_to_read(api: Site) -> None:
     }
 
 
+def test_whatever_changes_something_needs_the_scope_to_write(api: Site) -> None:
+    assert {(route.template, *route.methods, *route.scopes) for route in changes(api.app)} == {
+        ("/v1/funnels", "POST", Scope.WRITE),
+        ("/v1/funnels/{funnel_id}", "DELETE", Scope.WRITE),
+    }
+
+
+async def test_a_key_that_may_only_read_changes_nothing(api: Site) -> None:
+    headers = {"authorization": f"Bearer {READER}"}
+
+    for route in changes(api.app):
+        (method,) = route.methods
+        answer = await api.client.request(method, route.address(), headers=headers)
+
+        assert answer.status_code == 403, route
+        assert answer.json()["code"] == "missing_scope"
+    assert (await api.client.get("/v1/funnels", headers=headers)).json()["funnels"] == []
+
+
 @pytest.mark.parametrize("given", WRONG)
 async def test_every_question_is_refused_without_a_known_key(api: Site, given: str | None) -> None:
     del api.client.headers["authorization"]
     headers = {} if given is None else {b"authorization": given.encode("latin-1")}
 
-    for route in questions(api.app):
-        answer = await api.client.get(route.address(), headers=headers)
+    for route in (*questions(api.app), *changes(api.app)):
+        (method,) = route.methods
+        answer = await api.client.request(method, route.address(), headers=headers)
 
         assert answer.status_code == 401, route
         assert answer.headers["content-type"] == "application/problem+json"
@@ -97,8 +120,11 @@ async def test_probes_and_the_description_are_open(api: Site, path: str) -> None
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_nothing_can_be_written(api: Site, method: str) -> None:
+async def test_nothing_else_can_be_written(api: Site, method: str) -> None:
+    meant = {route.template for route in changes(api.app) if method in route.methods}
     for route in questions(api.app):
+        if route.template in meant:
+            continue
         answer = await api.client.request(method, route.address())
 
         assert answer.status_code == 405

@@ -11,7 +11,7 @@ from fastapi.openapi.models import OpenAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.api.routes import questions
+from tests.integration.api.routes import changes, questions
 from tests.integration.api.rows import NOON
 from tests.integration.api.site import Site
 
@@ -25,7 +25,18 @@ async def description(api: Site) -> dict[str, Any]:
 
 
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the questions: what is got."""
     return {path: item["get"] for path, item in document["paths"].items()}
+
+
+def acts(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return whatever changes something."""
+    return [
+        operation
+        for item in document["paths"].values()
+        for method, operation in item.items()
+        if method != "get"
+    ]
 
 
 def references(node: Any) -> Iterator[str]:
@@ -53,9 +64,11 @@ async def test_every_question_is_described_and_nothing_else(api: Site) -> None:
     document = await description(api)
 
     assert set(document["paths"]) == {route.template for route in questions(api.app)}
-    names = [each["operationId"] for each in operations(document).values()]
+    described = [*operations(document).values(), *acts(document)]
+    names = [each["operationId"] for each in described]
     assert len(set(names)) == len(names)
-    assert all(each["description"] and each["tags"] for each in operations(document).values())
+    assert all(each["description"] and each["tags"] for each in described)
+    assert len(acts(document)) == len(changes(api.app))
 
 
 async def test_every_question_describes_its_answers(api: Site) -> None:
@@ -82,7 +95,7 @@ async def test_every_answer_is_described_with_its_age(api: Site) -> None:
 async def test_every_question_is_described_as_needing_a_bearer_key(api: Site) -> None:
     document = await description(api)
 
-    for operation in operations(document).values():
+    for operation in (*operations(document).values(), *acts(document)):
         ((name, scopes),) = operation["security"][0].items()
         scheme = document["components"]["securitySchemes"][name]
         assert (scheme["type"], scheme["scheme"], scopes) == ("http", "bearer", [])

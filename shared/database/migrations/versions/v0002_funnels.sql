@@ -6,7 +6,9 @@ CREATE TABLE funnels (
     window_s   integer     NOT NULL CHECK (window_s BETWEEN 60 AND 7776000),
     state      text        NOT NULL DEFAULT 'backfilling' CHECK (state IN ('backfilling', 'live', 'deleting')),
     created_at timestamptz NOT NULL,
-    held_since timestamptz
+    held_since timestamptz,
+    pages_done bigint      NOT NULL DEFAULT 0,
+    pages      bigint
 );
 CREATE UNIQUE INDEX funnels_named ON funnels (name) WHERE state <> 'deleting';
 
@@ -41,7 +43,7 @@ CREATE TABLE funnel_counts (
 ) WITH (fillfactor = 70);
 
 GRANT SELECT, DELETE ON funnels TO ebbtide_segmenter;
-GRANT UPDATE (state, held_since) ON funnels TO ebbtide_segmenter;
+GRANT UPDATE (state, held_since, pages_done, pages) ON funnels TO ebbtide_segmenter;
 GRANT SELECT ON funnels_version TO ebbtide_segmenter;
 GRANT SELECT, INSERT, UPDATE, DELETE ON funnel_users, funnel_counts TO ebbtide_segmenter;
 

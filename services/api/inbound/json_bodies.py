@@ -1,0 +1,58 @@
+"""Bodies of requests as models: read in bounds, after the key was checked, with the field named that is wrong."""
+
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from shared.http.problems import Problem
+
+LARGEST_BODY = 64 * 1024
+
+M = TypeVar("M", bound=BaseModel)
+
+
+async def read_body(request: Request, model: type[M]) -> M:
+    """Return the body as the model. Raises Problem.
+
+    The framework would read a body of any size, and before it asks who sent it.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LARGEST_BODY:
+            raise Problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "body_too_large",
+                f"the body has more than {LARGEST_BODY} bytes",
+            )
+    try:
+        return model.model_validate_json(bytes(body))
+    except ValidationError as error:
+        raise _problem(error) from None
+
+
+def described_as(model: type[BaseModel]) -> dict[str, Any]:
+    """Describe such a body for OpenAPI."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _problem(error: ValidationError) -> Problem:
+    first = error.errors(include_url=False, include_input=False)[0]
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "json_invalid":
+        return Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"the body is no JSON: {reason}")
+    field = _path(first["loc"])
+    detail = f"{field}: {reason}" if field else reason
+    return Problem(HTTPStatus.BAD_REQUEST, "invalid_field", detail, field=field)
+
+
+def _path(location: tuple[int | str, ...]) -> str | None:
+    """Return where the fault is, as `steps[1].event`."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path.removeprefix(".") or None
