@@ -13,7 +13,10 @@ from tests.bench import figures
 from tests.bench.segmenter import report, throughput
 from tests.bench.segmenter.bench import Bench, Plan
 from tests.bench.segmenter.catalog import Part
+from tests.bench.segmenter.catch_up import CatchUp
 from tests.bench.segmenter.known_users import KnownUsers
+from tests.bench.segmenter.latency import Latency
+from tests.bench.segmenter.sweep import Sweep
 from tests.bench.segmenter.throughput import Throughput
 from tests.bench.segmenter.world import World
 
@@ -45,6 +48,12 @@ async def _run(bench: Bench) -> None:
         await Throughput(bench).run()
     if Part.KNOWN in parts:
         await KnownUsers(bench).run()
+    if Part.CATCH_UP in parts:
+        await CatchUp(bench).run()
+    if Part.LATENCY in parts:
+        await Latency(bench).run()
+    if Part.SWEEP in parts:
+        await Sweep(bench).run()
     if bench.peak_rss_mb:
         bench.add("peak_rss_mb", [bench.peak_rss_mb])
 
@@ -60,7 +69,6 @@ def plan_of(words: Sequence[str] | None = None) -> tuple[Plan, Path]:
         seconds=seconds,
         repeats=2 if asked.quick else 3,
         soft_limit_s=SOFT_LIMIT_S[asked.quick],
-        quick=asked.quick,
     )
     return plan, asked.report
 

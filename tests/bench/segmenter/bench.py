@@ -22,6 +22,10 @@ RECEIVED_PER_S = 1_000
 AGO = timedelta(seconds=1)
 
 
+# What was folded of a backlog by then counts.
+LONGEST_S = 40.0
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to measure, how much and how often."""
@@ -31,7 +35,6 @@ class Plan:
     seconds: float
     repeats: int
     soft_limit_s: float  # from here on everything is measured once only
-    quick: bool = False
 
 
 @dataclass
@@ -89,6 +92,7 @@ class Bench:
         events: int,
         processes: int = 1,
         counters: bool = False,
+        longest_s: float = LONGEST_S,
     ) -> Run:
         """Let segmenters fold the backlog, and say how fast."""
         run = await fold(
@@ -97,7 +101,7 @@ class Bench:
             backlog=events,
             processes=processes,
             settings=product.counters(on=counters),
-            longest_s=self.plan.seconds * 5,
+            longest_s=longest_s,
         )
         self.heavy(run.peak_rss_mb)
         self.tell(

@@ -25,6 +25,7 @@ EXPRESSIONS = {
     "lifecycle_since": "given.last_seen - interval '30 days' + policy.new_for",
     "deadline": "given.last_seen + policy.silent_after",
     "deadline_to": "'silent'",
+    "check_at": "given.last_seen + policy.silent_after",
     "event_count": "40",
     "known_at": "given.last_seen",
     "policy_version": "policy.version",
@@ -77,10 +78,10 @@ async def values_of(connection: Connection) -> dict[str, str]:
 
 
 def insert_of(values: Mapping[str, str], source: str) -> str:
-    """Return the statement that writes users from rows of user_id, part and last_seen."""
+    """Return the statement that writes users from `given` rows of user_id, part and last_seen."""
     return (
         f"INSERT INTO users ({', '.join(values)})"  # noqa: S608  names from the catalog
-        f" SELECT {', '.join(values.values())} FROM {source} AS given, {POLICY}"
+        f" SELECT {', '.join(values.values())} FROM {source}, {POLICY}"
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +20,7 @@ from deploy.local.broker import LocalBroker
 from deploy.local.postgres import LocalPostgres
 from deploy.local.services import Surroundings
 from shared.contracts import topics
-from shared.errors import BrokerUnavailable
+from shared.errors import BrokerUnavailable, EbbtideError
 from shared.kafka.provision import ProvisionSettings, provision
 from tests import servers
 from tests.servers import Database
@@ -29,7 +30,6 @@ ROOT = Path(__file__).parents[3]
 WRITE_KEY = "write-key-of-the-bench"
 API_KEY = "api-key-of-the-bench"
 TOPIC_GONE_WITHIN_S = 30.0
-EVERY_S = 0.1
 # Durability as it comes: what a test may forgo would flatter the figures. The rest makes runs alike
 # and exact: no checkpoint begins by itself within a measurement, and commits are dated.
 POSTGRES = {
@@ -39,13 +39,19 @@ POSTGRES = {
 }
 
 
-async def until(holds: Callable[[], Awaitable[bool]], *, within_s: float) -> None:
-    """Wait until it holds. Raises TimeoutError."""
-    async with asyncio.timeout(within_s):
-        while True:
-            if await holds():
-                return
-            await asyncio.sleep(EVERY_S)
+async def until(
+    holds: Callable[[], Awaitable[bool]], *, within_s: float, every_s: float = 0.1
+) -> None:
+    """Wait until it holds. Raises NeverHeld."""
+    deadline = time.monotonic() + within_s
+    while not await holds():
+        if time.monotonic() > deadline:
+            raise NeverHeld(f"{getattr(holds, '__qualname__', holds)}, for {within_s:.0f} s")
+        await asyncio.sleep(every_s)
+
+
+class NeverHeld(EbbtideError):
+    """What a measurement waits for did not come; says what and how long."""
 
 
 class World:
