@@ -33,7 +33,8 @@ class CsvRows:
     def __init__(self, path: Path, *, delimiter: str) -> None:
         self._delimiter = delimiter
         self._lines = Lines(path)
-        self.columns: Sequence[str] = self._header(path)
+        with self._lines.closed_if_it_fails():
+            self.columns: Sequence[str] = self._header(path)
 
     def read(self, begin: Place | None) -> Iterator[Found]:
         if begin is not None:

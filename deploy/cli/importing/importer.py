@@ -2,15 +2,16 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from deploy.cli.importing.chunks import Chunk
 from deploy.cli.importing.judging import Rejected
 from deploy.cli.importing.progress_file import Progress, ProgressFile
 from deploy.cli.importing.rejects import RejectsFile
 from deploy.cli.importing.rows import Unreadable
-from deploy.cli.importing.sender import Pace, Sender
+from deploy.cli.importing.sender import Pace, Refusal
 
 SAVE_EVERY_S = 0.5
 LEAVE_S = 15.0  # for what is on its way when the import is told to stop
@@ -24,6 +25,13 @@ class Limits:
 
     in_flight: int
     max_rejects: int | None
+    save_every_s: float = SAVE_EVERY_S
+
+
+class EventSender(Protocol):
+    async def send(self, events: Sequence[bytes]) -> list[Refusal]:
+        """Return those that are refused; all others are acknowledged. Raises NoServer."""
+        ...
 
 
 class TooManyRejects(Exception):
@@ -35,7 +43,7 @@ class Importer:
 
     def __init__(
         self,
-        sender: Sender,
+        sender: EventSender,
         *,
         pace: Pace,
         limits: Limits,
@@ -111,7 +119,7 @@ class Importer:
             chunk.end, accepted=chunk.rows - len(rejected), rejected=len(rejected)
         )
         self._told(self._done)
-        if asyncio.get_running_loop().time() - self._saved_at >= SAVE_EVERY_S:
+        if asyncio.get_running_loop().time() - self._saved_at >= self._limits.save_every_s:
             self._save()
         most = self._limits.max_rejects
         if most is not None and self._done.rejected > most:

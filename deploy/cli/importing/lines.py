@@ -4,6 +4,7 @@ import gzip
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -40,7 +41,16 @@ class Lines:
         )
         self._returned: deque[Line] = deque()
         self._place = Place(0, 1)
-        self._skip_mark()
+        with self.closed_if_it_fails():
+            self._skip_mark()
+
+    @contextmanager
+    def closed_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._text.close()

@@ -22,7 +22,8 @@ class NdjsonRows:
 
     def __init__(self, path: Path) -> None:
         self._lines = Lines(path)
-        self.columns: Sequence[str] = self._sampled_names()
+        with self._lines.closed_if_it_fails():
+            self.columns: Sequence[str] = self._sampled_names()
 
     def read(self, begin: Place | None) -> Iterator[Found]:
         if begin is not None:
