@@ -7,6 +7,40 @@ UserId = NewType("UserId", str)
 SourceId = NewType("SourceId", str)
 EventId = NewType("EventId", str)
 
+LONGEST_ID = 200
+
+# What programs send when they do not know the user. Each would merge thousands of people into one.
+# PostHog keeps a similar list.
+JUNK_IDS = frozenset(
+    {
+        "0",
+        "[object object]",
+        "anonymous",
+        "distinct_id",
+        "distinctid",
+        "email",
+        "false",
+        "guest",
+        "id",
+        "nan",
+        "nil",
+        "none",
+        "not_authenticated",
+        "null",
+        "true",
+        "undefined",
+        "unknown",
+        "user",
+        "user_id",
+        "userid",
+    }
+)
+
+
+def is_junk_id(text: str) -> bool:
+    """Say whether an id stands for many people. A quoted word is the same mistake one step earlier."""
+    return text.strip("\"'").lower() in JUNK_IDS
+
 
 class EventType(StrEnum):
     """What kind of record an event is; the first six are Segment's calls."""

@@ -25,7 +25,7 @@ class EventEnvelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     `timestamp` is when it happened, corrected for the client's clock; `received_at` is when ingest
     took it, and is the Kafka record's own timestamp too (there in whole milliseconds). `active` is
     false where the client says that the user did nothing (Segment's `context.active`): such an
-    event must not move `last_seen`. `payload` holds the client's event, byte for byte.
+    event must not move `last_seen`. `previous_id` is an alias': the id that becomes `user_id`'s. `payload` holds the client's event, byte for byte.
 
     Readers ignore fields they do not know.
     """
@@ -39,6 +39,7 @@ class EventEnvelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     timestamp: datetime
     received_at: datetime
     anonymous_id: str | None = None
+    previous_id: str | None = None
     name: str | None = None
     original_timestamp: str | None = None
     active: bool = True

@@ -14,7 +14,6 @@ from services.api.settings import Settings as ApiSettings
 from services.ingest.domain import clock_skew, contents
 from services.ingest.domain.admission import LARGEST_EVENT_BYTES, LONGEST_NAME
 from services.ingest.domain.feedback import FEEDBACK_NAMES
-from services.ingest.domain.identity import LONGEST_ID
 from services.ingest.inbound.bodies import _NATIVE, MOST_EVENTS
 from services.ingest.inbound.routes import ROUTES
 from services.ingest.outbound.event_topic import LARGEST_DEAD_LETTER
@@ -26,7 +25,7 @@ from shared.lanes.isolation import CODE_FAILED, CODE_REJECTED
 from shared.lanes.relay import _FOR_GOOD
 from shared.observability.metrics import Metrics
 from shared.testing.broker import FakeLog
-from shared.vocabulary import EventType
+from shared.vocabulary import LONGEST_ID, EventType
 from tests.architecture.docs_page import ROOT, Page, blocks, json_blocks, names, rows
 from tests.unit.ingest.site import KEY, Site
 

@@ -43,6 +43,7 @@ EXPECTED: dict[str, msgspec.Struct] = {
         timestamp=datetime(2026, 3, 1, 8, 59, 58, 250_000, UTC),
         received_at=datetime(2026, 3, 1, 9, 0, 0, 500_000, UTC),
         anonymous_id="a-1",
+        previous_id="visitor-7",
         name="Order Completed",
         original_timestamp="2026-03-01T09:59:58.25+01:00",
         active=False,

@@ -77,6 +77,7 @@ def _admit(fields: Mapping[str, Any], circumstances: Circumstances, *, made_id: 
         raise Refused(
             "missing_field", "userId", "is missing or empty, and there is no anonymous id"
         )
+    previous_id = _previous_id(fields) if kind is EventType.ALIAS else None
     name = _name(fields, kind)
     active = flag_of(context, "active", within="context") is not False
     historical = _says_historical(fields, context)
@@ -86,6 +87,7 @@ def _admit(fields: Mapping[str, Any], circumstances: Circumstances, *, made_id: 
         event_id=clean_id(fields.get("messageId"), field="messageId") or made_id,
         user_id=user_id,
         anonymous_id=anonymous_id,
+        previous_id=previous_id,
         type=kind,
         name=name,
         timestamp=timestamp,
@@ -111,6 +113,17 @@ def _kind(fields: Mapping[str, Any], default: EventType | None) -> EventType:
         known = ", ".join(EventType)
         raise Refused("unknown_type", "type", f"must be one of: {known}")
     return kind
+
+
+def _previous_id(fields: Mapping[str, Any]) -> str:
+    previous_id = clean_person(fields.get("previousId"), field="previousId")
+    if previous_id is None:
+        raise Refused(
+            "missing_field",
+            "previousId",
+            "is missing or empty: an alias names the id that becomes the user's",
+        )
+    return previous_id
 
 
 def _name(fields: Mapping[str, Any], kind: EventType) -> str | None:

@@ -1,35 +1,7 @@
-"""Who an event is about: the client's ids, cleaned, and the words that are not ids at all."""
+"""Who an event is about: the client's ids, cleaned; words that are no ids at all are refused."""
 
 from services.ingest.domain.verdict import Refused
-
-LONGEST_ID = 200
-
-# What programs send when they do not know the user. Each would merge thousands of people into one.
-# PostHog keeps a similar list.
-JUNK_IDS = frozenset(
-    {
-        "0",
-        "[object object]",
-        "anonymous",
-        "distinct_id",
-        "distinctid",
-        "email",
-        "false",
-        "guest",
-        "id",
-        "nan",
-        "nil",
-        "none",
-        "not_authenticated",
-        "null",
-        "true",
-        "undefined",
-        "unknown",
-        "user",
-        "user_id",
-        "userid",
-    }
-)
+from shared.vocabulary import LONGEST_ID, is_junk_id
 
 
 def clean_id(value: object, *, field: str) -> str | None:
@@ -50,8 +22,7 @@ def clean_id(value: object, *, field: str) -> str | None:
 def clean_person(value: object, *, field: str) -> str | None:
     """Return the id of a person; refuse one that stands for many. Raises Refused."""
     text = clean_id(value, field=field)
-    # A quoted word is the same mistake one step earlier.
-    if text is not None and text.strip("\"'").lower() in JUNK_IDS:
+    if text is not None and is_junk_id(text):
         raise Refused("junk_id", field, f"is {text!r}, which is not the id of one person")
     return text
 

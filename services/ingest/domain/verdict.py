@@ -34,6 +34,7 @@ class Admitted:
     event_id: str
     user_id: str
     anonymous_id: str | None
+    previous_id: str | None  # of an alias: the id that becomes the user's
     type: EventType
     name: str | None
     timestamp: datetime

@@ -27,6 +27,7 @@ _NATIVE = {
     "event_id": "messageId",
     "user_id": "userId",
     "anonymous_id": "anonymousId",
+    "previous_id": "previousId",
     "sent_at": "sentAt",
     "original_timestamp": "originalTimestamp",
 }
@@ -35,6 +36,7 @@ _SPELLED = {
     "messageId": "id",
     "userId": "user_id",
     "anonymousId": "anonymous_id",
+    "previousId": "previous_id",
     "sentAt": "sent_at",
     "originalTimestamp": "original_timestamp",
     "event": "name",

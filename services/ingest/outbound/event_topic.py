@@ -72,6 +72,7 @@ def _event_record(incoming: Incoming, source: str, received_at: datetime, at_ms:
         timestamp=event.timestamp,
         received_at=received_at,
         anonymous_id=event.anonymous_id,
+        previous_id=event.previous_id,
         name=event.name,
         original_timestamp=event.original_timestamp,
         active=event.active,

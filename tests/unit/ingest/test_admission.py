@@ -32,6 +32,7 @@ def test_a_plain_event_is_admitted_as_it_is() -> None:
         event_id="m1",
         user_id="ada",
         anonymous_id=None,
+        previous_id=None,
         type=EventType.TRACK,
         name="Signed Up",
         timestamp=NOW - timedelta(hours=1),
@@ -58,6 +59,10 @@ def test_a_plain_event_is_admitted_as_it_is() -> None:
         ({"userId": "'Undefined'"}, "junk_id", "userId"),
         ({"userId": 0}, "junk_id", "userId"),
         ({"anonymousId": "[object Object]"}, "junk_id", "anonymousId"),
+        ({"type": "alias"}, "missing_field", "previousId"),
+        ({"type": "alias", "previousId": " "}, "missing_field", "previousId"),
+        ({"type": "alias", "previousId": "guest"}, "junk_id", "previousId"),
+        ({"type": "alias", "previousId": "p" * 201}, "id_too_long", "previousId"),
         ({"messageId": "m" * 201}, "id_too_long", "messageId"),
         ({"messageId": {}}, "invalid_type", "messageId"),
         ({"event": ...}, "missing_field", "event"),
@@ -154,6 +159,11 @@ def test_many_brackets_side_by_side_are_not_deep() -> None:
     assert isinstance(judged(properties={"list": [[] for _ in range(50)]}), Admitted)
 
 
+def test_an_alias_says_which_id_becomes_the_users() -> None:
+    assert admitted(type="alias", previousId=" visitor-7 ").previous_id == "visitor-7"
+    assert admitted(type="identify", previousId="visitor-7").previous_id is None
+
+
 def test_an_anonymous_person_is_known_by_the_anonymous_id() -> None:
     verdict = admitted(userId=None, anonymousId="visitor-7")
 
@@ -227,6 +237,7 @@ json_values = st.recursive(
             [
                 "type", "userId", "anonymousId", "event", "messageId", "timestamp", "sentAt",
                 "originalTimestamp", "properties", "traits", "context", "name", "historical",
+                "previousId",
             ]
         ),
         json_values,

@@ -41,7 +41,8 @@ async def test_every_segment_call_is_taken_in_both_spellings(ingest: Site, path:
 
 @pytest.mark.parametrize("short", "tipsgab")
 async def test_the_browser_sdks_short_forms_are_taken(ingest: Site, short: str) -> None:
-    body = {"batch": [track()]} if short == "b" else track(type=...) | {"type": None}
+    single = track(type=...) | {"type": None, "previousId": "visitor-7"}
+    body = {"batch": [track()]} if short == "b" else single
 
     assert (await ingest.post(f"/v1/{short}", body)).status_code == 200
 
