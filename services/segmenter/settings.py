@@ -31,6 +31,11 @@ class Settings(CommonSettings, KafkaSettings, PostgresSettings):
         le=36_500,
         description="days of receipts that the table events keeps; 0 keeps them for ever",
     )
+    policy_users_per_s: float = Field(
+        2_000,
+        gt=0,
+        description="users a second that a process takes over to a policy that was activated",
+    )
 
     @field_validator("event_log_days")
     @classmethod

@@ -5,13 +5,18 @@ from functools import partial
 
 from services.segmenter.inbound.dead_letter_lane import DeadLetterLane
 from services.segmenter.inbound.event_lane import EventLane
+from services.segmenter.inbound.job_runner import JobRunner
 from services.segmenter.inbound.log_keeper import LogKeeper
-from services.segmenter.outbound import event_log
+from services.segmenter.inbound.policy_jobs import APPLY, PREVIEW, ApplyPolicy, PreviewPolicy
+from services.segmenter.outbound import event_log, job_store
 from services.segmenter.outbound.partitions import Partitions
+from services.segmenter.outbound.policy_book import PostgresPolicyBook
 from services.segmenter.outbound.profile_store import PostgresStore
 from services.segmenter.settings import Settings
+from services.segmenter.usecases.run_jobs import JobKind
 from shared.clock import clock_from
 from shared.contracts import topics
+from shared.database.connection import Connection
 from shared.http.probes import Health, probes_app
 from shared.http.server import HttpServer
 from shared.kafka.durable_log import DurableLog
@@ -50,6 +55,12 @@ class Segmenter:
             keep_for=timedelta(days=settings.event_log_days) if settings.event_log_days else None,
             metrics=self._metrics,
         )
+        self._jobs = JobRunner(
+            desks=partial(job_store.opened, self._dsn, worker=self._worker),
+            kinds=self._job_kinds(),
+            clock=clock_from(settings.clock_file),
+            metrics=self._metrics,
+        )
         suffix = settings.group.removeprefix("segmenter")
         self._events = self._lanes(settings.group, topics.EVENTS.name, event_lane, log=self._log)
         self._letters = self._lanes(
@@ -72,9 +83,23 @@ class Segmenter:
                 self._log,
                 self._events,
                 self._letters,
+                self._jobs,
             ],
             live=self._live,
         )
+
+    def _job_kinds(self) -> dict[str, JobKind[Connection]]:
+        books = partial(PostgresPolicyBook, group=self._settings.group)
+        apply = ApplyPolicy(
+            stores=PostgresStore,
+            books=books,
+            room=self._room,
+            group=self._settings.group,
+            live_window=timedelta(seconds=self._settings.live_window_s),
+            rate=self._settings.policy_users_per_s,
+            metrics=self._metrics,
+        )
+        return {APPLY: apply, PREVIEW: PreviewPolicy(stores=PostgresStore, books=books)}
 
     def _lanes(self, group: str, topic: str, work: LaneWork, *, log: DurableLog | None) -> Lanes:
         return Lanes(
@@ -93,6 +118,7 @@ class Segmenter:
     def _live(self) -> Health:
         checks = {name: "ok" if health.live else health.reason for name, health in self._healths()}
         checks["log"] = self._log.ended() or "ok"
+        checks["jobs"] = self._jobs.ended() or "ok"
         checks["log_keeper"] = self._log_keeper.ended() or "ok"
         return Health(all(each == "ok" for each in checks.values()), checks)
 

@@ -17,6 +17,8 @@ LOCK = f"""
 SELECT {_COLUMNS} FROM users WHERE user_id = ANY ($1::text::text[]) ORDER BY user_id FOR UPDATE
 """  # noqa: S608  constants only
 
+PAGE = f"SELECT {_COLUMNS} FROM users WHERE user_id > $1 ORDER BY user_id LIMIT $2"  # noqa: S608
+
 # `check_at` is the deadline as of the last whole save, and never later than the deadline itself. It is what
 # the index is on: activity that only moves the deadline on leaves every index alone.
 DUE = "SELECT user_id FROM users WHERE part = $1 AND check_at <= $2 ORDER BY check_at LIMIT $3"

@@ -20,7 +20,10 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER policies_in_order BEFORE INSERT OR UPDATE OF activated_at ON policies
+CREATE TRIGGER policies_in_order BEFORE UPDATE OF activated_at ON policies
+    FOR EACH ROW WHEN (OLD.activated_at IS NOT NULL OR NEW.activated_at IS NOT NULL)
+    EXECUTE FUNCTION check_activation();
+CREATE TRIGGER policies_begin_in_order BEFORE INSERT ON policies
     FOR EACH ROW WHEN (NEW.activated_at IS NOT NULL) EXECUTE FUNCTION check_activation();
 
 GRANT INSERT (version, new_for, silent_after, churned_after, returned_for, note, created_by, created_at)
