@@ -6,19 +6,11 @@ from typing import Any
 import msgspec
 
 from services.segmenter.domain.funnel import Funnel
+from services.segmenter.outbound import fences
 from services.segmenter.usecases.backfill_funnel import LogDay
 from shared.contracts.events import EventEnvelope
 from shared.database.connection import Connection, translated
 from shared.vocabulary import EventType
-
-# Whoever writes has an id; the snapshot's xmax is the next one that will be given.
-_FENCE = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-
-# A number that lies ahead is of another server: this one was restored from a dump, and all of that has ended.
-_ENDED = """
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= $1
-    OR pg_snapshot_xmax(pg_current_snapshot())::text::bigint < $1
-"""
 
 _DAYS = """
 SELECT lower, upper, pg_relation_size(child) / current_setting('block_size')::int AS pages
@@ -65,14 +57,10 @@ class PostgresFunnelLog:
         self._connection = connection
 
     async def fence(self) -> int:
-        with translated():
-            number: int = await self._connection.fetchval(_FENCE)
-        return number
+        return await fences.take(self._connection)
 
     async def ended(self, fence: int) -> bool:
-        with translated():
-            have_ended: bool = await self._connection.fetchval(_ENDED, fence)
-        return have_ended
+        return await fences.has_ended(self._connection, fence)
 
     async def days(self) -> Sequence[LogDay]:
         with translated():
