@@ -2,7 +2,9 @@
 
 from datetime import timedelta
 from functools import partial
+from zoneinfo import ZoneInfo
 
+from services.segmenter.domain.calendar import Calendar
 from services.segmenter.inbound.dead_letter_lane import DeadLetterLane
 from services.segmenter.inbound.event_lane import EventLane
 from services.segmenter.inbound.job_runner import JobRunner
@@ -47,6 +49,7 @@ class Segmenter:
             store=PostgresStore,
             room=self._room,
             live_window=timedelta(seconds=settings.live_window_s),
+            calendar=Calendar(ZoneInfo(settings.product_zone)),
             metrics=self._metrics,
         )
         self._log_keeper = LogKeeper(

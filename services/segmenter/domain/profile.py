@@ -4,8 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from services.segmenter.domain.active_days import ActiveDays
 from services.segmenter.domain.deadlines import Deadline, next_deadline, standing
 from services.segmenter.domain.lifecycle import LIVE, Step, StepKey, timeline
+from services.segmenter.domain.origin import Origin
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.spans import Logged, Span, Spans, add_instants, finer
 from services.segmenter.domain.transition import difference
@@ -14,7 +16,10 @@ from shared.vocabulary import Lifecycle
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One user. `part` is the events partition whose lane lets time pass for them."""
+    """One user. `part` is the events partition whose lane lets time pass for them.
+
+    `days` are days of the product's calendar; `origin` is what the user's first event names.
+    """
 
     user_id: str
     part: int
@@ -25,6 +30,8 @@ class Profile:
     event_count: int
     known_at: datetime
     policy_version: int
+    days: ActiveDays
+    origin: Origin
     revision: int = 0
 
     @property
@@ -43,22 +50,30 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """One user's activity in one batch: when it happened, and when the latest of it was received."""
+    """One user's activity in one batch: when it happened, and when the latest of it was received.
+
+    `origin` is what the earliest of it names (the least, where several are the earliest); it is only
+    wanted where nothing earlier is known of the user.
+    """
 
     instants: Collection[datetime]
     known_at: datetime
     part: int
+    days: Collection[int]
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """What became of a user: the new profile, and the steps that no longer hold or hold from now.
 
+    `before` is the user as stored; None: there was none.
     Events contradict what is `retracted`; what is `repealed`, a policy that held already.
     `kept_until` is the latest step that held before and still does, where a history was corrected.
     """
 
     profile: Profile
+    before: Profile | None
     retracted: tuple[Step, ...] = ()
     written: tuple[Step, ...] = ()
     kept_until: datetime | None = None
@@ -73,11 +88,12 @@ class Change:
     def then(self, later: "Change") -> "Change":
         """Return both changes as one; `later` began from this one's profile."""
         if not (self.written or self.repealed):
-            return later
+            return replace(later, before=self.before, only_extended=False)
         mine, theirs = _keys(self.written), _keys(later.written)
         gone, back = _keys(later.retracted), _keys(self.repealed)
         return Change(
             later.profile,
+            self.before,
             retracted=tuple(step for step in later.retracted if step.key not in mine),
             written=(
                 *(step for step in self.written if step.key not in gone),
@@ -103,8 +119,10 @@ def begin(user_id: str, arrivals: Arrivals, policies: Policies) -> Change:
         len(arrivals.instants),
         arrivals.known_at,
         policies.current.version,
+        ActiveDays.of(arrivals.days),
+        arrivals.origin or Origin(),
     )
-    return Change(profile, written=tuple(written))
+    return Change(profile, None, written=tuple(written))
 
 
 def advance(profile: Profile, arrivals: Arrivals, policies: Policies) -> Change:
@@ -112,7 +130,7 @@ def advance(profile: Profile, arrivals: Arrivals, policies: Policies) -> Change:
     extended = _extend(profile, arrivals, policies)
     if extended is None:
         return _rewrite(profile, arrivals, policies)
-    return Change(extended, only_extended=_is_only_extended(profile, extended))
+    return Change(extended, profile, only_extended=_is_only_extended(profile, extended))
 
 
 def adopt(profile: Profile, policies: Policies, logged: Logged | None = None) -> Change:
@@ -122,7 +140,7 @@ def adopt(profile: Profile, policies: Policies, logged: Logged | None = None) ->
     was written after an activation by somebody who had not heard of it.
     """
     if profile.policy_version == policies.current.version:
-        return Change(profile)
+        return Change(profile, profile)
     spans = finer(profile.spans, logged, silent_after=policies.grain)
     steps = timeline(spans, policies)
     before = timeline(profile.spans, policies.known_to(profile.policy_version))
@@ -137,7 +155,7 @@ def adopt(profile: Profile, policies: Policies, logged: Logged | None = None) ->
         policy_version=policies.current.version,
         revision=profile.revision + bool(repealed),
     )
-    return Change(moved, (), written, _kept(now_standing, written), repealed)
+    return Change(moved, profile, (), written, _kept(now_standing, written), repealed)
 
 
 def hides_silences(profile: Profile, policies: Policies) -> bool:
@@ -189,6 +207,8 @@ def _extend(profile: Profile, arrivals: Arrivals, policies: Policies) -> Profile
         profile.event_count + len(arrivals.instants),
         max(profile.known_at, arrivals.known_at),
         profile.policy_version,
+        profile.days.add(arrivals.days),
+        _origin(profile, arrivals),
         profile.revision,
     )
 
@@ -197,9 +217,23 @@ def _is_only_extended(before: Profile, after: Profile) -> bool:
     coming, came = after.deadline, before.deadline
     return (
         after.part == before.part
+        and after.days is before.days
+        and after.origin is before.origin
         and coming is not None
         and came is not None
         and coming.to is came.to
+    )
+
+
+def _origin(profile: Profile, arrivals: Arrivals) -> Origin:
+    """Return what the first of all events names; of several at that instant, the least."""
+    if arrivals.origin is None:
+        return profile.origin
+    earliest = min(arrivals.instants)
+    if earliest < profile.first_seen:
+        return arrivals.origin
+    return (
+        min(profile.origin, arrivals.origin) if earliest == profile.first_seen else profile.origin
     )
 
 
@@ -234,9 +268,11 @@ def _rewrite(profile: Profile, arrivals: Arrivals, policies: Policies) -> Change
         profile.event_count + len(arrivals.instants),
         max(profile.known_at, arrivals.known_at),
         profile.policy_version,
+        profile.days.add(arrivals.days),
+        _origin(profile, arrivals),
         profile.revision + bool(retracted),
     )
-    return Change(moved, retracted, written, kept_until=_kept(now_standing, written))
+    return Change(moved, profile, retracted, written, kept_until=_kept(now_standing, written))
 
 
 def _keys(steps: Sequence[Step]) -> set[StepKey]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 
+from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.policy import Policies
 from services.segmenter.inbound.decoding import Decoded, decode
 from services.segmenter.inbound.log_horizon import judge_age
@@ -29,11 +30,13 @@ class EventLane:
         store: Callable[[Connection], Store],
         room: Room,
         live_window: timedelta,
+        calendar: Calendar,
         metrics: Metrics,
     ) -> None:
         self._store = store
         self._room = room
         self._live_window = live_window
+        self._calendar = calendar
         self._metrics = metrics
         # What `prepare` decoded, for the `apply` of the same records; one batch per partition.
         self._decoded: dict[int, tuple[Sequence[Record], Decoded]] = {}
@@ -58,13 +61,16 @@ class EventLane:
     async def apply(self, connection: Connection, batch: Batch) -> Applied:
         store = self._store(connection)
         decoded = self._of(batch)
-        occasion = Occasion(batch.part, batch.now, batch.watermark, self._live_window)
+        occasion = Occasion(
+            batch.part, batch.now, batch.watermark, self._live_window, self._calendar
+        )
         try:
             policies = await store.policies()
             folded = await fold_events(
                 decoded.events, occasion=occasion, policies=policies, store=store
             )
             swept = await sweep_deadlines(occasion=occasion, policies=policies, store=store)
+            await store.count(occasion.cells, part=batch.part)
         except NoRoomYet as error:
             self._room.forget()
             self._wanted |= error.months

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from services.segmenter.domain.active_days import ActiveDays
 from services.segmenter.domain.deadlines import Deadline
+from services.segmenter.domain.origin import Origin
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.spans import Span, Spans
 from shared.database.arrays import instant_array, number_array, text_array, word_array
 from shared.vocabulary import Lifecycle
 
 _COLUMNS = """user_id, part, first_seen, last_seen, span_start, earlier_spans, lifecycle,
-       lifecycle_since, deadline, deadline_to, event_count, known_at, policy_version, revision"""
+       lifecycle_since, deadline, deadline_to, event_count, known_at, policy_version, revision,
+       first_day, days, channel, platform"""
 
 LOCK = f"""
 SELECT {_COLUMNS} FROM users WHERE user_id = ANY ($1::text::text[]) ORDER BY user_id FOR UPDATE
@@ -36,14 +39,16 @@ _ROWS = """
 unnest($1::text::text[], $2::text::int[], $3::text::timestamptz[], $4::text::timestamptz[],
        $5::text::timestamptz[], $6::text::text[], $7::text::text[], $8::text::timestamptz[],
        $9::text::timestamptz[], $10::text::text[], $11::text::bigint[], $12::text::timestamptz[],
-       $13::text::int[], $14::text::int[])
+       $13::text::int[], $14::text::int[], $15::text::int[], $16::text::text[], $17::text::text[],
+       $18::text::text[])
 """
 
 ADD = f"""
 INSERT INTO users ({_COLUMNS}, check_at, updated_at)
 SELECT user_id, part, first_seen, last_seen, span_start, earlier_spans::timestamptz[], lifecycle,
        lifecycle_since, deadline, deadline_to, event_count, known_at, policy_version, revision,
-       deadline, $15::timestamptz
+       DATE '0001-01-01' + (first_day - 1), decode(days, 'hex'), channel, platform,
+       deadline, $19::timestamptz
 FROM {_ROWS} AS given ({_COLUMNS})
 ON CONFLICT (user_id) DO NOTHING
 RETURNING user_id
@@ -56,7 +61,9 @@ SET part = given.part, first_seen = given.first_seen, last_seen = given.last_see
     lifecycle = given.lifecycle, lifecycle_since = given.lifecycle_since,
     deadline = given.deadline, deadline_to = given.deadline_to, check_at = given.deadline,
     event_count = given.event_count, known_at = given.known_at,
-    policy_version = given.policy_version, revision = given.revision, updated_at = $15::timestamptz
+    policy_version = given.policy_version, revision = given.revision,
+    first_day = DATE '0001-01-01' + (given.first_day - 1), days = decode(given.days, 'hex'),
+    channel = given.channel, platform = given.platform, updated_at = $19::timestamptz
 FROM {_ROWS} AS given ({_COLUMNS})
 WHERE users.user_id = given.user_id
 """  # noqa: S608
@@ -92,6 +99,10 @@ def columns(profiles: Sequence[Profile]) -> list[str]:
         instant_array([profile.known_at for profile in profiles]),
         number_array([profile.policy_version for profile in profiles]),
         number_array([profile.revision for profile in profiles]),
+        number_array([profile.days.first for profile in profiles]),
+        word_array([profile.days.to_bytes().hex() for profile in profiles]),
+        text_array([profile.origin.channel for profile in profiles]),
+        text_array([profile.origin.platform for profile in profiles]),
     ]
 
 
@@ -112,7 +123,7 @@ def profile_of(row: Sequence[Any]) -> Profile:
     """Return the user of a row that has the statements' columns."""
     (
         user_id, part, _, last_seen, span_start, earlier, lifecycle, lifecycle_since, deadline,
-        deadline_to, event_count, known_at, policy_version, revision,
+        deadline_to, event_count, known_at, policy_version, revision, first_day, days, channel, platform,
     ) = row  # fmt: skip
     spans: Spans = (Span(span_start, last_seen),)
     if earlier:
@@ -127,6 +138,8 @@ def profile_of(row: Sequence[Any]) -> Profile:
         event_count,
         known_at,
         policy_version,
+        ActiveDays.from_bytes(first_day.toordinal(), days),
+        Origin(channel, platform),
         revision,
     )
 

@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from services.segmenter.domain.calendar import Calendar
+from services.segmenter.domain.origin import Origin, origin_of
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import (
     Arrivals,
@@ -41,12 +43,21 @@ class _Activity:
 
     events: list[EventEnvelope] = field(default_factory=list)
 
-    def arrivals(self, part: int) -> Arrivals:
+    def arrivals(self, occasion: Occasion, *, first_seen: datetime | None) -> Arrivals:
+        """Return when they were, with the origin where nothing earlier is known of the user."""
+        instants = [event.timestamp for event in self.events]
+        earliest = min(instants)
+        is_first = first_seen is None or earliest <= first_seen
         return Arrivals(
-            [event.timestamp for event in self.events],
+            instants,
             max([event.received_at for event in self.events]),
-            part,
+            occasion.part,
+            _days(instants, earliest, occasion.calendar),
+            self._origin_at(earliest) if is_first else None,
         )
+
+    def _origin_at(self, instant: datetime) -> Origin:
+        return min(origin_of(event.payload) for event in self.events if event.timestamp == instant)
 
     def cause_of(self, at: datetime) -> EventEnvelope | None:
         """Return the first event that happened at the instant."""
@@ -79,6 +90,7 @@ async def fold_events(
         activity = _activity_of(fresh)
     moved = await _move_users(profiles, activity, occasion=occasion, policies=policies, store=store)
     changes = [*begun.values(), *moved]
+    occasion.count(changes, policies)
     await store.add_events(fresh, part=occasion.part)
     history = await write_history(
         changes,
@@ -123,7 +135,9 @@ async def _begin_users(
     activity: Mapping[str, _Activity], *, occasion: Occasion, policies: Policies, store: Store
 ) -> dict[str, Change]:
     begun = {
-        user_id: _settle(begin(user_id, each.arrivals(occasion.part), policies), occasion, policies)
+        user_id: _settle(
+            begin(user_id, each.arrivals(occasion, first_seen=None), policies), occasion, policies
+        )
         for user_id, each in sorted(activity.items())
     }
     if not begun:
@@ -145,10 +159,10 @@ async def _move_users(
     adopted = await adopt_policies(touched, policies=policies, store=store)
     moved = []
     for user_id, change in adopted.items():
-        arrivals = activity[user_id].arrivals(occasion.part)
+        arrivals = activity[user_id].arrivals(occasion, first_seen=change.profile.first_seen)
         advanced = advance(change.profile, arrivals, policies)
-        if change.profile is not profiles[user_id]:
-            advanced = replace(change.then(advanced), only_extended=False)
+        if change.profile is not change.before:
+            advanced = change.then(advanced)
         moved.append(_settle(advanced, occasion, policies))
     extended = [change.profile for change in moved if change.only_extended]
     saved = [change.profile for change in moved if not change.only_extended]
@@ -157,6 +171,13 @@ async def _move_users(
     if saved:
         await store.save_users(saved, now=occasion.now)
     return moved
+
+
+def _days(instants: Sequence[datetime], earliest: datetime, calendar: Calendar) -> Sequence[int]:
+    first, last = calendar.day_of(earliest), calendar.day_of(max(instants))
+    if first == last:
+        return (first,)
+    return list({calendar.day_of(instant) for instant in instants})
 
 
 def _settle(change: Change, occasion: Occasion, policies: Policies) -> Change:

@@ -2,16 +2,23 @@
 
 from collections.abc import Sequence
 
+from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Change
 from services.segmenter.usecases.ports import Store
 from services.segmenter.usecases.write_history import CauseOf, History, Occasion, write_history
 
 
 async def keep_changes(
-    changes: Sequence[Change], *, occasion: Occasion, store: Store, cause_of: CauseOf
+    changes: Sequence[Change],
+    *,
+    occasion: Occasion,
+    policies: Policies,
+    store: Store,
+    cause_of: CauseOf,
 ) -> History:
     """Save the users, who exist and are locked, and write what the changes mean for their history."""
     if not changes:
         return History()
+    occasion.count(changes, policies)
     await store.save_users([change.profile for change in changes], now=occasion.now)
     return await write_history(changes, occasion=occasion, store=store, cause_of=cause_of)

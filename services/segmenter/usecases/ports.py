@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from services.segmenter.domain.counters import Cells
 from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Profile
@@ -95,6 +96,10 @@ class Store(Protocol):
 
     async def extend_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
         """Write the locked users of whom only `last_seen`, the deadline and the count moved on."""
+        ...
+
+    async def count(self, cells: Cells, *, part: int) -> None:
+        """Add to the counts. The last of a transaction: others may wait for these rows from then on."""
         ...
 
     async def add_events(self, events: Sequence[Folding], *, part: int) -> None:

@@ -39,6 +39,7 @@ async def sweep_deadlines(
     history = await keep_changes(
         [pass_time(change, occasion.watermark, policies) for change in adopted.values()],
         occasion=occasion,
+        policies=policies,
         store=store,
         cause_of=lambda _user_id, _at: None,
     )

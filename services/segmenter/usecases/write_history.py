@@ -1,10 +1,14 @@
 """Turn changes of users into transitions: written, retracted, and told to everybody."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from services.segmenter.domain.calendar import Calendar
+from services.segmenter.domain.counters import Cells
+from services.segmenter.domain.counting import count_change
 from services.segmenter.domain.lifecycle import Step
+from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Change
 from services.segmenter.domain.transition import Cause, Setting, Transition, transition
 from services.segmenter.usecases.ports import Retraction, Store
@@ -20,13 +24,21 @@ _WITHOUT_EVENT = (TransitionReason.TIME_PASSED, TransitionReason.POLICY_CHANGED)
 class Occasion:
     """What holds for one batch. `now` is product time; `watermark` as in `shared.lanes.work.Batch`.
 
-    What is older than `live_window` when it becomes known is history, and warns nobody.
+    What is older than `live_window` when it becomes known is history, and warns nobody. `cells` gathers
+    what the batch adds to the counts, to be written last: other lanes may wait for these rows.
     """
 
     part: int
     now: datetime
     watermark: datetime | None
     live_window: timedelta
+    calendar: Calendar
+    cells: Cells = field(default_factory=Cells)
+
+    def count(self, changes: Iterable[Change], policies: Policies) -> None:
+        """Gather what the changes of users mean for the counts."""
+        for change in changes:
+            count_change(change, policies=policies, calendar=self.calendar, into=self.cells)
 
 
 @dataclass(frozen=True, slots=True)

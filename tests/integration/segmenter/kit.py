@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 from prometheus_client import CollectorRegistry
 
+from services.segmenter.domain.calendar import Calendar
 from services.segmenter.inbound.event_lane import EventLane
 from services.segmenter.outbound.partitions import Partitions
 from services.segmenter.outbound.profile_store import PostgresStore
@@ -177,6 +178,7 @@ async def site_on(database: Database) -> AsyncIterator[Site]:
         store=PostgresStore,
         room=room,
         live_window=DAY,
+        calendar=Calendar(UTC),
         metrics=Metrics(CollectorRegistry()),
     )
     made = Site(database, owner, room, lane)

@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.segmenter.domain.calendar import Calendar
 from services.segmenter.outbound.profile_store import PostgresStore
 from services.segmenter.usecases.sweep_deadlines import SWEEP_LIMIT, sweep_deadlines
 from services.segmenter.usecases.write_history import Occasion
@@ -56,7 +57,7 @@ async def test_a_sweep_that_gets_nobody_asks_for_no_turn_at_once_however_many_ar
 
     async with in_hand(site, "u", "v"), connection.transaction():
         swept = await sweep_deadlines(
-            occasion=Occasion(0, day(8), day(8), DAY),
+            occasion=Occasion(0, day(8), day(8), DAY, Calendar(UTC)),
             policies=await store.policies(),
             store=store,
             limit=2,

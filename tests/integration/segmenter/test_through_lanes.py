@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
+from services.segmenter.domain.calendar import Calendar
 from services.segmenter.inbound.event_lane import EventLane
 from services.segmenter.outbound.partitions import Partitions
 from services.segmenter.outbound.profile_store import PostgresStore
@@ -53,7 +54,13 @@ class Crew:
             group=made.group,
             worker=name,
             topics=[made.topic],
-            work=EventLane(store=PostgresStore, room=room, live_window=DAY, metrics=metrics),
+            work=EventLane(
+                store=PostgresStore,
+                room=room,
+                live_window=DAY,
+                calendar=Calendar(UTC),
+                metrics=metrics,
+            ),
             clock=self.clock,
             metrics=metrics,
             bootstrap=made.bootstrap,

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from services.segmenter.domain.lifecycle import Step, state_at, timeline
 from services.segmenter.domain.policy import Policies, Policy
-from services.segmenter.domain.profile import Arrivals, Change, Profile, advance, begin, pass_time
+from services.segmenter.domain.profile import Change, Profile, advance, begin, pass_time
 from services.segmenter.domain.spans import add_instants
 from tests.unit.segmenter import oracle
+from tests.unit.segmenter.days import arrivals_of, unchanged
 from tests.unit.segmenter.oracle import DEFAULTS, Thresholds
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,7 +51,7 @@ class World:
     standing: dict[object, Step] = field(default_factory=dict)
 
     def arrive(self, batch: Sequence[datetime]) -> None:
-        arrivals = Arrivals(batch, known_at=START, part=0)
+        arrivals = arrivals_of(batch, START)
         if self.profile is None:
             self.keep(begin("u", arrivals, self.policies))
         else:
@@ -58,7 +59,7 @@ class World:
 
     def sweep(self, watermark: datetime) -> None:
         if self.profile is not None:
-            self.keep(pass_time(Change(self.profile), watermark, self.policies))
+            self.keep(pass_time(unchanged(self.profile), watermark, self.policies))
 
     def keep(self, change: Change) -> None:
         for step in change.retracted:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from services.segmenter.domain.lifecycle import Step, state_at, timeline
 from services.segmenter.domain.policy import ContradictoryPolicy, Policies, Policy
 from services.segmenter.domain.profile import (
-    Arrivals,
     Change,
     Profile,
     adopt,
@@ -23,6 +22,7 @@ from services.segmenter.domain.profile import (
 from services.segmenter.domain.spans import Logged, Span, add_instants, finer
 from shared.vocabulary import Lifecycle, TransitionReason
 from tests.unit.segmenter import oracle
+from tests.unit.segmenter.days import arrivals_of
 from tests.unit.segmenter.oracle import Laws, Thresholds
 from tests.unit.segmenter.test_history_equals_the_definition import START, at, instants, thresholds
 
@@ -65,7 +65,7 @@ class World:
     standing: dict[object, Step] = field(default_factory=dict)
 
     def arrive(self, batch: Sequence[datetime]) -> None:
-        arrivals = Arrivals(batch, known_at=START, part=0)
+        arrivals = arrivals_of(batch, START)
         if self.profile is None:
             self.keep(begin("u", arrivals, self.policies))
         else:
@@ -153,7 +153,7 @@ def check_that_a_rebuild_gives_the_same(world: World, activity: list[datetime]) 
     if world.profile is None:
         assert not activity
         return
-    arrivals = Arrivals(activity, known_at=START, part=0)
+    arrivals = arrivals_of(activity, START)
     rebuilt = pass_time(begin("u", arrivals, world.policies), FAR, world.policies)
     assert {step.key for step in rebuilt.written} == world.standing.keys()
     for name in ("spans", "lifecycle", "lifecycle_since", "deadline", "policy_version"):
@@ -167,7 +167,7 @@ def test_an_activation_of_the_same_thresholds_writes_nothing(
 ) -> None:
     before = Policies(policy_of(1, rules))
     after = before.followed_by(policy_of(2, rules), max(since, now, *activity) + DAY)
-    user = pass_time(begin("u", Arrivals(activity, START, 0), before), now, before).profile
+    user = pass_time(begin("u", arrivals_of(activity, START), before), now, before).profile
 
     change = adopt(user, after)
 
@@ -199,9 +199,9 @@ def test_a_policy_that_is_rolled_back_leaves_its_time_in_the_history() -> None:
 
 def test_a_late_event_about_last_month_is_judged_by_last_months_policy() -> None:
     strict = Policies(FIRST).followed_by(Policy(2, 7 * DAY, 2 * DAY, 5 * DAY, 7 * DAY), day(60))
-    user = begin("u", Arrivals([day(0), day(61)], START, 0), strict).profile
+    user = begin("u", arrivals_of([day(0), day(61)], START), strict).profile
 
-    change = advance(user, Arrivals([day(10)], START, 0), strict)
+    change = advance(user, arrivals_of([day(10)], START), strict)
 
     late = [(step.at, step.after, step.policy_version) for step in change.written]
     assert late == [

@@ -9,7 +9,6 @@ from services.segmenter.domain.lifecycle import timeline
 from services.segmenter.domain.policy import Policies, Policy
 from services.segmenter.domain.profile import (
     Arrivals,
-    Change,
     Profile,
     adopt,
     advance,
@@ -18,6 +17,7 @@ from services.segmenter.domain.profile import (
 )
 from services.segmenter.domain.spans import Span
 from shared.vocabulary import Lifecycle
+from tests.unit.segmenter.days import arrivals_of, unchanged
 
 DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -34,7 +34,7 @@ def user(*days: float) -> Profile:
 
 
 def arrivals(*days: float, part: int = 0, known_at: datetime = START) -> Arrivals:
-    return Arrivals([at(each) for each in days], known_at, part)
+    return arrivals_of([at(each) for each in days], known_at, part=part)
 
 
 def test_a_user_begins_with_the_whole_history_of_their_first_batch() -> None:
@@ -89,7 +89,7 @@ def test_the_latest_receipt_and_the_last_partition_are_kept() -> None:
 
 
 def test_a_correction_counts_as_one_however_much_it_retracts() -> None:
-    churned = pass_time(Change(user(0)), at(30), POLICIES).profile
+    churned = pass_time(unchanged(user(0)), at(30), POLICIES).profile
 
     change = advance(churned, arrivals(5), POLICIES)
 
@@ -116,7 +116,7 @@ def test_a_late_activity_that_contradicts_nothing_is_no_correction() -> None:
 def test_time_writes_every_step_that_is_due_and_no_other(
     until: datetime, written: list[str], deadline: datetime | None
 ) -> None:
-    change = pass_time(Change(user(0)), until, POLICIES)
+    change = pass_time(unchanged(user(0)), until, POLICIES)
 
     assert [step.after for step in change.written] == written
     found = change.profile.deadline
@@ -124,9 +124,9 @@ def test_time_writes_every_step_that_is_due_and_no_other(
 
 
 def test_time_that_passes_twice_writes_once() -> None:
-    once = pass_time(Change(user(0)), at(8), POLICIES)
+    once = pass_time(unchanged(user(0)), at(8), POLICIES)
 
-    twice = pass_time(Change(once.profile), at(8), POLICIES)
+    twice = pass_time(unchanged(once.profile), at(8), POLICIES)
 
     assert (twice.profile, twice.written) == (once.profile, ())
 
