@@ -1,6 +1,6 @@
 """A user as the segmenter knows them, and how activity and time move them on."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -59,7 +59,7 @@ class Arrivals:
     instants: Collection[datetime]
     known_at: datetime
     part: int
-    days: Collection[int]
+    days: Iterable[int]
     origin: Origin | None = None
 
 

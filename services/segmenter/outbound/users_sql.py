@@ -122,7 +122,7 @@ def extended_columns(profiles: Sequence[Profile]) -> list[str]:
 def profile_of(row: Sequence[Any]) -> Profile:
     """Return the user of a row that has the statements' columns."""
     (
-        user_id, part, _, last_seen, span_start, earlier, lifecycle, lifecycle_since, deadline,
+        user_id, part, first_seen, last_seen, span_start, earlier, lifecycle, lifecycle_since, deadline,
         deadline_to, event_count, known_at, policy_version, revision, first_day, days, channel, platform,
     ) = row  # fmt: skip
     spans: Spans = (Span(span_start, last_seen),)
@@ -138,7 +138,10 @@ def profile_of(row: Sequence[Any]) -> Profile:
         event_count,
         known_at,
         policy_version,
-        ActiveDays.from_bytes(first_day.toordinal(), days),
+        # Null of users from before days were kept.
+        ActiveDays(first_seen.toordinal())
+        if days is None
+        else ActiveDays.from_bytes(first_day.toordinal(), days),
         Origin(channel, platform),
         revision,
     )

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import asyncpg
 from prometheus_client import CollectorRegistry
@@ -31,6 +32,8 @@ from tests.servers import Database
 GROUP = "segmenter"
 TOPIC = "events-of-the-test"
 DAY = timedelta(days=1)
+# The product's: with a half hour, and daylight saving.
+ZONE = ZoneInfo("America/St_Johns")
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -178,7 +181,7 @@ async def site_on(database: Database) -> AsyncIterator[Site]:
         store=PostgresStore,
         room=room,
         live_window=DAY,
-        calendar=Calendar(UTC),
+        calendar=Calendar(ZONE),
         metrics=Metrics(CollectorRegistry()),
     )
     made = Site(database, owner, room, lane)

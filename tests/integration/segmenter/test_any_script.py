@@ -1,4 +1,4 @@
-"""Whatever comes, in any order, with repeats, crashes and sweeps: users and history are the oracle's."""
+"""Whatever comes, in any order, with repeats, crashes and sweeps: users, history and counts are the oracle's."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,19 +7,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from services.segmenter.domain.origin import origin_of
 from shared.contracts.codec import encode
 from shared.contracts.events import EventEnvelope
 from shared.database.connection import Connection
 from shared.errors import RejectedByStore, StoreUnavailable
 from shared.lanes.work import Applied, Batch
 from tests import servers
-from tests.integration.segmenter.kit import Site, day, event, site_on
+from tests.integration.segmenter import counts
+from tests.integration.segmenter.kit import ZONE, Site, day, event, site_on
 from tests.servers import Database
 from tests.unit.segmenter import oracle
+from tests.unit.segmenter.counting_oracle import Did, recount
 from tests.unit.segmenter.oracle import DEFAULTS
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(180)]
@@ -31,6 +35,11 @@ END = day(400)
 RECEIVED = day(121)
 POISON = encode(event("nobody", day(0), name="a\x00b"))
 
+
+def payload_from(channel: str) -> msgspec.Raw:
+    return msgspec.Raw(f'{{"context":{{"campaign":{{"source":"{channel}"}}}}}}'.encode())
+
+
 # Few enough that gaps of exactly 7 and 30 days come up in most scripts.
 half_days = st.builds(
     lambda months, more: 60 * months + more,
@@ -39,7 +48,12 @@ half_days = st.builds(
 )
 acts = st.builds(
     lambda user, half, active: event(
-        user, day(half / 2), received_at=RECEIVED, active=active, event_id=f"{user}-{half}-{active}"
+        user,
+        day(half / 2),
+        received_at=RECEIVED,
+        active=active,
+        event_id=f"{user}-{half}-{active}",
+        payload=payload_from(f"channel-{half % 3}"),
     ),
     st.sampled_from(USERS),
     half_days,
@@ -101,6 +115,7 @@ class Expected:
     """What was done, by user, each event once."""
 
     done: dict[str, list[datetime]] = field(default_factory=dict)
+    deeds: list[Did] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
 
     def note(self, events: Sequence[EventEnvelope]) -> None:
@@ -109,6 +124,8 @@ class Expected:
                 self.ids.add(each.event_id)
                 if each.active:
                     self.done.setdefault(each.user_id, []).append(each.timestamp)
+                    origin = origin_of(bytes(each.payload))
+                    self.deeds.append(Did(each.user_id, each.timestamp, origin))
 
 
 async def play(site: Site, script: Sequence[Turn]) -> Expected:
@@ -141,6 +158,9 @@ async def check(site: Site, expected: Expected) -> None:
         assert row["event_count"] == len(done)
         deadline = None if row["deadline"] is None else (row["deadline"], row["deadline_to"])
         assert deadline == oracle.next_change(done, DEFAULTS, settled)
+    assert await counts.stored(site.owner) == recount(
+        expected.deeds, ZONE, counts.steps_of(standing)
+    )
 
 
 async def check_what_was_told(site: Site) -> None:
@@ -174,7 +194,8 @@ async def clear(site: Site) -> None:
         await desk.connection.close()
     site.desks.clear()
     await site.owner.execute(
-        "TRUNCATE users, events, transitions, outbox, dead_letters, consumer_partition"
+        "TRUNCATE users, events, transitions, outbox, dead_letters, consumer_partition,"
+        f" {counts.TABLES}"
     )
 
 

@@ -1,5 +1,6 @@
 """A user moves on: where activity only extends a span, where it rewrites history, where time acts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -63,6 +64,13 @@ def test_an_activity_writes_what_became_true_by_then(
 
     assert [step.after for step in change.written] == written
     assert change.retracted == ()
+
+
+def test_an_activity_on_another_day_is_more_than_an_extension() -> None:
+    same, other = (advance(user(0, 0.2), arrivals(day), POLICIES) for day in (0.5, 1.5))
+
+    assert (same.only_extended, list(same.profile.days)) == (True, [START.toordinal()])
+    assert (other.only_extended, len(other.profile.days)) == (False, 2)
 
 
 def test_an_activity_in_order_moves_the_deadline_with_it() -> None:
@@ -162,8 +170,9 @@ def test_activity_that_changes_what_comes_next_is_more_than_an_extension() -> No
     policies = Policies(Policy(1, 14 * DAY, 10 * DAY, 30 * DAY, 7 * DAY))
     before = begin("u", arrivals(0), policies).profile
 
-    nearer = advance(before, arrivals(2), policies)
-    farther = advance(before, arrivals(8), policies)
+    nearer, farther = (
+        advance(before, replace(arrivals(day), days=before.days), policies) for day in (2, 8)
+    )
 
     assert (nearer.only_extended, nearer.profile.deadline) == (
         True,

@@ -8,10 +8,3 @@ ALTER TABLE users SET (fillfactor = 80);
 
 -- Compared byte by byte: a language's order costs several times as much, and nobody reads ids in order.
 ALTER TABLE events ALTER source TYPE text COLLATE "C", ALTER event_id TYPE text COLLATE "C";
-
--- The days on which a user was active, by the product's calendar, and what their first event names.
-ALTER TABLE users
-    ADD COLUMN IF NOT EXISTS first_day date NOT NULL DEFAULT '1970-01-01',
-    ADD COLUMN IF NOT EXISTS days bytea NOT NULL DEFAULT '\x01',
-    ADD COLUMN IF NOT EXISTS channel text NOT NULL DEFAULT 'unknown',
-    ADD COLUMN IF NOT EXISTS platform text NOT NULL DEFAULT 'unknown';
