@@ -45,11 +45,12 @@ class Segmenter:
             topics=[topics.TRANSITIONS.name],
         )
         self._room = Partitions(self._dsn, worker=self._worker)
+        self._calendar = Calendar(ZoneInfo(settings.product_zone))
         event_lane = EventLane(
             store=PostgresStore,
             room=self._room,
             live_window=timedelta(seconds=settings.live_window_s),
-            calendar=Calendar(ZoneInfo(settings.product_zone)),
+            calendar=self._calendar,
             metrics=self._metrics,
         )
         self._log_keeper = LogKeeper(
@@ -99,6 +100,7 @@ class Segmenter:
             room=self._room,
             group=self._settings.group,
             live_window=timedelta(seconds=self._settings.live_window_s),
+            calendar=self._calendar,
             rate=self._settings.policy_users_per_s,
             metrics=self._metrics,
         )

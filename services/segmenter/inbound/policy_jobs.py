@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from services.segmenter.domain.calendar import Calendar
 from services.segmenter.inbound.messages import messages_of
 from services.segmenter.usecases.apply_policy import PassOver, apply_policy
 from services.segmenter.usecases.policy_book import PolicyBook
@@ -62,6 +63,7 @@ class ApplyPolicy:
         room: Room,
         group: str,
         live_window: timedelta,
+        calendar: Calendar,
         rate: float,
         metrics: Metrics,
     ) -> None:
@@ -70,6 +72,7 @@ class ApplyPolicy:
         self._room = room
         self._group = group
         self._live_window = live_window
+        self._calendar = calendar
         self._rate = rate
         self._metrics = metrics
         self._wanted: set[date] = set()
@@ -114,6 +117,7 @@ class ApplyPolicy:
                 watermarks=await book.watermarks(),
                 now=now,
                 live_window=self._live_window,
+                calendar=self._calendar,
                 store=store,
             )
         )

@@ -12,7 +12,7 @@ from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.spans import Logged
 from services.segmenter.domain.transition import Transition
 from services.segmenter.outbound import activity_sql, history_sql, users_sql
-from services.segmenter.outbound.counter_sql import CounterStore, shard_of
+from services.segmenter.outbound.counter_sql import JOBS_SHARD, CounterStore, shard_of
 from services.segmenter.outbound.event_lines import EVENT_COLUMNS, event_lines
 from services.segmenter.usecases.ports import Due, EventKey, Folding, NoRoomYet, Retraction
 from shared.database.arrays import text_array
@@ -86,8 +86,9 @@ class PostgresStore:
                 users_sql.EXTEND, *users_sql.extended_columns(profiles), now
             )
 
-    async def count(self, cells: Cells, *, part: int) -> None:
-        await CounterStore().add(self._connection, cells, shard_of(part))
+    async def count(self, cells: Cells, *, part: int | None) -> None:
+        shard = JOBS_SHARD if part is None else shard_of(part)
+        await CounterStore().add(self._connection, cells, shard)
 
     async def add_events(self, events: Sequence[Folding], *, part: int) -> None:
         if not events:

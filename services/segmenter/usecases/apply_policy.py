@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.segmenter.domain.calendar import Calendar
+from services.segmenter.domain.counters import Cells
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Change, pass_time
 from services.segmenter.usecases.adopt_policies import adopt_policies
@@ -22,13 +24,14 @@ class PassOver:
     users: int
 
 
-async def apply_policy(
+async def apply_policy(  # noqa: PLR0913  what holds for a lane's batch, taken apart
     user_ids: Collection[str],
     *,
     policies: Policies,
     watermarks: Mapping[int, datetime | None],
     now: datetime,
     live_window: timedelta,
+    calendar: Calendar,
     store: Store,
 ) -> PassOver:
     """Bring those of the users up who are not yet, and let time pass for them as a lane's sweep would.
@@ -43,14 +46,17 @@ async def apply_policy(
     by_part: dict[int, list[Change]] = defaultdict(list)
     for change in adopted.values():
         by_part[change.profile.part].append(change)
-    histories = {}
+    histories: dict[int, History] = {}
+    cells = Cells()
     for part, changes in sorted(by_part.items()):
         histories[part] = await keep_changes(
             [_settled(change, watermarks, policies) for change in changes],
-            occasion=Occasion(part, now, watermarks.get(part), live_window),
+            occasion=Occasion(part, now, watermarks.get(part), live_window, calendar, cells),
+            policies=policies,
             store=store,
             cause_of=lambda _user_id, _at: None,
         )
+    await store.count(cells, part=None)
     return PassOver(histories, len(adopted))
 
 

@@ -98,8 +98,11 @@ class Store(Protocol):
         """Write the locked users of whom only `last_seen`, the deadline and the count moved on."""
         ...
 
-    async def count(self, cells: Cells, *, part: int) -> None:
-        """Add to the counts. The last of a transaction: others may wait for these rows from then on."""
+    async def count(self, cells: Cells, *, part: int | None) -> None:
+        """Add to the counts what a partition's lane counted, or a job (None).
+
+        Late in the transaction: from then on others may wait for these rows.
+        """
         ...
 
     async def add_events(self, events: Sequence[Folding], *, part: int) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.segmenter.domain.calendar import Calendar
 from services.segmenter.inbound.policy_jobs import APPLY, PREVIEW, ApplyPolicy, PreviewPolicy
 from services.segmenter.outbound import job_store
 from services.segmenter.outbound.policy_book import PostgresPolicyBook
@@ -23,7 +24,7 @@ from services.segmenter.usecases.sweep_deadlines import sweep_deadlines
 from services.segmenter.usecases.write_history import Occasion
 from shared.database.connection import Connection
 from shared.observability.metrics import Metrics
-from tests.integration.segmenter.kit import DAY, GROUP, START, TOPIC, Site, day, event
+from tests.integration.segmenter.kit import DAY, GROUP, START, TOPIC, ZONE, Site, day, event
 
 pytestmark = pytest.mark.postgres
 
@@ -71,6 +72,7 @@ def kinds(site: Site, *, rate: float = 1e6) -> dict[str, JobKind[Connection]]:
         room=site.room,
         group=GROUP,
         live_window=DAY,
+        calendar=Calendar(ZONE),
         rate=rate,
         metrics=Metrics(CollectorRegistry()),
     )
@@ -224,7 +226,7 @@ async def test_a_lane_that_has_not_heard_of_the_users_policy_begins_anew(site: S
     with pytest.raises(PoliciesOutdated):
         async with connection.transaction():
             await sweep_deadlines(
-                occasion=Occasion(0, day(9), day(9), DAY),
+                occasion=Occasion(0, day(9), day(9), DAY, Calendar(ZONE)),
                 policies=unaware,
                 store=PostgresStore(connection),
                 watermarks=PostgresPolicyBook(connection, group=GROUP, topic=TOPIC).watermarks,
