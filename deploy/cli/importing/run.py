@@ -52,13 +52,18 @@ class Opened:
 class Stopped:
     """Set by the first signal; the second ends the import at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self.asked = asyncio.Event()
         self.status = Status.DONE
 
     def take(self, status: Status, task: "asyncio.Task[object] | None") -> None:
         self.status = status
-        if self.asked.is_set() and task is not None:
+        if not self.asked.is_set():
+            self._say(
+                "stopping once what is on its way is answered; a second signal ends it at once"
+            )
+        elif task is not None:
             task.cancel()
         self.asked.set()
 
@@ -76,7 +81,7 @@ async def run_import(
     stamina.instrumentation.set_on_retry_hooks([])  # the display tells of retries
     display = display_for(console, opened.path.name, now=loop.time)
     began = loop.time()
-    with display, _signals() as stopped:
+    with display, _signals(display.say) as stopped:
         if begun.rows:
             display.say(f"{opened.path}: going on at line {begun.line:,}, {counts(begun)}")
         try:
@@ -155,8 +160,8 @@ def _seldom(say: Callable[[str], None]) -> Callable[[str], None]:
 
 
 @contextmanager
-def _signals() -> Iterator[Stopped]:
-    loop, stopped = asyncio.get_running_loop(), Stopped()
+def _signals(say: Callable[[str], None]) -> Iterator[Stopped]:
+    loop, stopped = asyncio.get_running_loop(), Stopped(say)
     task = asyncio.current_task()
     asked = {signal.SIGINT: Status.INTERRUPTED, signal.SIGTERM: Status.TERMINATED}
     for number, status in asked.items():
