@@ -8,7 +8,7 @@ from shared.clock import SystemClock
 
 USERS = 50_000
 _EVENT = (
-    '{{"type":"track","messageId":"{id}","userId":"{user}","event":"Song Played","timestamp":"{at}",'
+    '{{"type":"track","messageId":"{id}","userId":"{user}","event":"{name}","timestamp":"{at}",'
     '"context":{{"library":{{"name":"bench","version":"1.0.0"}},"ip":"203.0.113.7",'
     '"userAgent":"Mozilla/5.0 (X11; Linux x86_64)"}},"properties":{{"title":"Clair de lune",'
     '"album":"Suite bergamasque","seconds":{seconds},"device":"speaker","shuffled":false}}}}'
@@ -39,8 +39,10 @@ class Events:
         )
 
 
-def event(*, identity: str, user: str, at: str, seconds: int = 215) -> str:
-    return _EVENT.format(id=identity, user=user, at=at, seconds=seconds)
+def event(
+    *, identity: str, user: str, at: str, seconds: int = 215, name: str = "Song Played"
+) -> str:
+    return _EVENT.format(id=identity, user=user, at=at, seconds=seconds, name=name)
 
 
 def basic(key: str) -> str:

@@ -4,8 +4,11 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
+
+import asyncpg
 
 from shared.errors import EbbtideError
 from tests import servers
@@ -20,9 +23,16 @@ from tests.bench.segmenter.sweep import Sweep
 from tests.bench.segmenter.throughput import Throughput
 from tests.bench.segmenter.world import World
 
+FAILURES = (EbbtideError, RuntimeError, TimeoutError, OSError, asyncpg.PostgresError)
 REPORT = Path(".local/bench/segmenter.json")
 WHOLE_RUN_S = 1_500.0
 SOFT_LIMIT_S = {False: 720.0, True: 180.0}
+
+
+class Runs(Protocol):
+    """One part's measurements."""
+
+    async def run(self) -> None: ...
 
 
 async def measure(plan: Plan) -> Bench:
@@ -43,17 +53,20 @@ async def measure(plan: Plan) -> Bench:
 
 
 async def _run(bench: Bench) -> None:
-    parts = bench.plan.parts
-    if parts & throughput.PARTS:
-        await Throughput(bench).run()
-    if Part.KNOWN in parts:
-        await KnownUsers(bench).run()
-    if Part.CATCH_UP in parts:
-        await CatchUp(bench).run()
-    if Part.LATENCY in parts:
-        await Latency(bench).run()
-    if Part.SWEEP in parts:
-        await Sweep(bench).run()
+    """Measure each part that is asked for; one that fails is told, and does not end the others."""
+    runs: list[tuple[frozenset[Part], Callable[[Bench], Runs]]] = [
+        (throughput.PARTS, Throughput),
+        (frozenset((Part.KNOWN,)), KnownUsers),
+        (frozenset((Part.CATCH_UP,)), CatchUp),
+        (frozenset((Part.LATENCY,)), Latency),
+        (frozenset((Part.SWEEP,)), Sweep),
+    ]
+    for parts, make in runs:
+        if asked := parts & bench.plan.parts:
+            try:
+                await make(bench).run()
+            except FAILURES as error:
+                bench.fail(", ".join(sorted(asked)), error)
     if bench.peak_rss_mb:
         bench.add("peak_rss_mb", [bench.peak_rss_mb])
 
@@ -114,7 +127,7 @@ def main() -> int:
     report.show(bench.figures, bench.left_out)
     figures.write(bench.figures, path)
     print(f"written to {path}")
-    return 0
+    return 1 if bench.failed else 0
 
 
 if __name__ == "__main__":

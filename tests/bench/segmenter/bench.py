@@ -47,6 +47,7 @@ class Bench:
     figures: list[Figure] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     peak_rss_mb: float = 0.0
+    failed: bool = False
     begun: float = field(default_factory=time.monotonic)
 
     def add(self, name: str, values: Sequence[float], limits: Sequence[float] = ()) -> None:
@@ -58,6 +59,12 @@ class Bench:
 
     def leave_out(self, name: str, why: str) -> None:
         self.left_out[name] = why
+
+    def fail(self, part: str, error: BaseException) -> None:
+        """Say what went wrong with a part, whose figures are left out."""
+        self.failed = True
+        self.tell(f"{part} failed: {type(error).__name__}: {error}")
+        self.leave_out(part, "it failed, see above")
 
     def rounds(self) -> Iterator[int]:
         """Count the repeats; fewer where the run takes too long already."""

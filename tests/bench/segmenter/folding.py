@@ -10,7 +10,7 @@ import asyncpg
 from shared.contracts import topics
 from shared.database.connection import Connection
 from tests.bench.segmenter import vitals
-from tests.bench.segmenter.world import Program, World, stopping
+from tests.bench.segmenter.world import NeverHeld, Program, World, stopping
 from tests.servers import Database
 
 EVERY_S = 0.03
@@ -93,22 +93,26 @@ class Folding:
             before, (latest, _) = latest, await self._sample()
             moved_at = latest.at if latest.folded > before.folded else moved_at
             if latest.at - moved_at > STANDS_STILL_S:
-                raise RuntimeError(f"{latest.folded:,} of {self._backlog:,} folded, and no more")
+                raise NeverHeld(
+                    f"{latest.folded:,} of {self._backlog:,} folded, and no more"
+                    f"\n{self._programs[0].last_words()}"
+                )
         if latest.folded - begin.folded < LEAST_SHARE * min(self._backlog, latest.folded):
-            raise RuntimeError("the backlog is too small: it was nearly folded before all worked")
+            raise NeverHeld("the backlog is too small: it was nearly folded before all worked")
         return begin, latest
 
     async def _first(self) -> Sample:
         """Wait for the first commit that is seen once every process has its share of the lanes."""
         rest: int | None = None
-        async with asyncio.timeout(STANDS_STILL_S):
-            while True:
-                sample, shares = await self._sample()
-                if shares == [self._share] * len(self._programs):
-                    rest = sample.folded if rest is None else rest
-                    if sample.folded > rest:
-                        return sample
-                await asyncio.sleep(EVERY_S / 3)
+        until = time.monotonic() + STANDS_STILL_S
+        while time.monotonic() < until:
+            sample, shares = await self._sample()
+            if shares == [self._share] * len(self._programs):
+                rest = sample.folded if rest is None else rest
+                if sample.folded > rest:
+                    return sample
+            await asyncio.sleep(EVERY_S / 3)
+        raise NeverHeld(f"no commit in {STANDS_STILL_S:.0f} s\n{self._programs[0].last_words()}")
 
     async def _sample(self) -> tuple[Sample, list[int]]:
         for program in self._programs:

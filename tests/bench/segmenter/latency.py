@@ -1,6 +1,7 @@
 """How long an event takes to be committed and seen, and a deadline to be noticed, under a live load."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -59,18 +60,23 @@ async def segmenter(bench: Bench, database: Database) -> AsyncIterator[Program]:
 
 async def live(bench: Bench, database: Database, *, seconds: float) -> list[tuple[float, float]]:
     """Send live events; return when each was sent and the milliseconds until it was committed."""
+    written = bench.world.directory / "live.json"
     said = await programs.run(
         "segmenter.live",
+        samples=written,
         bootstrap=bench.world.bootstrap,
         dsn=database.owner,
         clock_file=bench.world.clock_file,
         rate=LIVE_PER_S,
         seconds=seconds,
     )
-    samples = [(sent, took) for sent, took in said["samples"]]
-    if len(samples) < said["sent"]:
-        raise RuntimeError(f"{said['sent'] - len(samples)} live events were never committed")
-    return samples
+    if said["committed"] < said["sent"]:
+        raise RuntimeError(f"{said['sent'] - said['committed']} live events were never committed")
+    bench.tell(
+        f"{said['sent']:,} live events; a look every {said['look_p50_ms']:.1f} ms,"
+        f" {said['look_p99_ms']:.1f} ms at p99"
+    )
+    return [(sent, took) for sent, took in json.loads(written.read_text())]
 
 
 class Latency:

@@ -11,6 +11,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from shared.contracts import topics
 from shared.contracts.codec import encode
 from shared.kafka.partitioner import partition_of
 from shared.process import tune_collector
+from tests.bench.figures import percentile
 from tests.bench.segmenter.backlog import envelope
 from tests.bench.segmenter.workload import sessions, user_id, user_numbers
 
@@ -108,6 +110,7 @@ async def run(asked: argparse.Namespace) -> dict[str, object]:
         sending = Sending(asked)
         tune_collector()
         samples: list[Sample] = []
+        looks: list[float] = []
         until = time.monotonic() + asked.seconds
         while (now := time.monotonic()) < until + GIVE_UP_S:
             if now < until:
@@ -117,11 +120,21 @@ async def run(asked: argparse.Namespace) -> dict[str, object]:
             else:
                 sending.flush()
             progress = dict(await statement.fetch(topics.EVENTS.name))
-            samples += committed(sending.underway, progress, time.monotonic())
+            looks.append(time.monotonic())
+            samples += committed(sending.underway, progress, looks[-1])
             await asyncio.sleep(LOOK_EVERY_S)
     finally:
         await connection.close()
-    return {"sent": sending.sent, "samples": samples}
+    # A pipe is for few words.
+    await asyncio.to_thread(Path(asked.samples).write_text, json.dumps(samples))
+    gaps_ms = [1_000 * (later - earlier) for earlier, later in pairwise(looks)]
+    return {
+        "sent": sending.sent,
+        "committed": len(samples),
+        "look_p50_ms": percentile(gaps_ms, 0.5),
+        "look_p99_ms": percentile(gaps_ms, 0.99),
+        "cpu_percent": 100 * time.process_time() / (looks[-1] - looks[0]),
+    }
 
 
 if __name__ == "__main__":
@@ -131,6 +144,7 @@ if __name__ == "__main__":
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--dsn", required=True)
     parser.add_argument("--clock_file", required=True)
+    parser.add_argument("--samples", required=True, help="the file to write each event's time into")
     parser.add_argument("--rate", type=float, default=1_000.0)
     parser.add_argument("--seconds", type=float, default=10.0)
     print(json.dumps(uvloop.run(run(parser.parse_args()))))

@@ -65,6 +65,8 @@ class Throughput:
 
     async def _fold(self, name: str, *, processes: int = 1, counters: bool = False) -> Run:
         async with self._bench.world.database() as database:
+            if counters:
+                await product.add_live_funnel(database.owner)
             run = await self._bench.fold(
                 name, database, events=self._events, processes=processes, counters=counters
             )

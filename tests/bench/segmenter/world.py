@@ -95,10 +95,17 @@ class World:
 
     async def empty_topic(self) -> None:
         """Make the events topic anew, without a record. Nothing may be reading it."""
+        if await self._is_empty():
+            return
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
+
+        async def gone() -> bool:
+            return topics.EVENTS.name not in await admin.list_topics()
+
         try:
             await admin.delete_topics([topics.EVENTS.name])
+            await until(gone, within_s=TOPIC_GONE_WITHIN_S)
         finally:
             await admin.close()
         await until(self._is_empty, within_s=TOPIC_GONE_WITHIN_S)
@@ -188,14 +195,19 @@ class Program:
 
     def must_live(self) -> None:
         if (status := self.child.poll()) is not None:
-            raise RuntimeError(
-                f"{self.service} ended with status {status}\n{children.tail(self.log)}"
-            )
+            raise NeverHeld(f"{self.service} ended with status {status}\n{self.last_words()}")
+
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        return children.tail(self.log, lines=8)
 
     async def ready(self, *, within_s: float = 60.0) -> None:
         """Wait until it says that it is ready."""
         url = f"http://{services.HOST}:{self.port}/readyz"
-        await until(lambda: self._answers(url), within_s=within_s)
+        try:
+            await until(lambda: self._answers(url), within_s=within_s)
+        except NeverHeld as error:
+            raise NeverHeld(f"{self.service} is not ready\n{self.last_words()}") from error
 
     async def _answers(self, url: str) -> bool:
         self.must_live()
