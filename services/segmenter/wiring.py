@@ -7,10 +7,15 @@ from zoneinfo import ZoneInfo
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.inbound.dead_letter_lane import DeadLetterLane
 from services.segmenter.inbound.event_lane import EventLane
+from services.segmenter.inbound.funnel_jobs import BACKFILL, DELETE, BackfillFunnel, DeleteFunnel
 from services.segmenter.inbound.job_runner import JobRunner
+from services.segmenter.inbound.live_funnels import LiveFunnels
 from services.segmenter.inbound.log_keeper import LogKeeper
 from services.segmenter.inbound.policy_jobs import APPLY, PREVIEW, ApplyPolicy, PreviewPolicy
 from services.segmenter.outbound import event_log, job_store
+from services.segmenter.outbound.funnel_log import PostgresFunnelLog
+from services.segmenter.outbound.funnel_remains import PostgresFunnelRemains
+from services.segmenter.outbound.funnel_store import PostgresFunnelStore
 from services.segmenter.outbound.partitions import Partitions
 from services.segmenter.outbound.policy_book import PostgresPolicyBook
 from services.segmenter.outbound.profile_store import PostgresStore
@@ -49,6 +54,9 @@ class Segmenter:
         event_lane = EventLane(
             store=PostgresStore,
             room=self._room,
+            funnels=LiveFunnels(
+                stores=PostgresFunnelStore, day_of=self._calendar.day_of_microsecond
+            ),
             live_window=timedelta(seconds=settings.live_window_s),
             calendar=self._calendar,
             metrics=self._metrics,
@@ -104,7 +112,16 @@ class Segmenter:
             rate=self._settings.policy_users_per_s,
             metrics=self._metrics,
         )
-        return {APPLY: apply, PREVIEW: PreviewPolicy(stores=PostgresStore, books=books)}
+        return {
+            APPLY: apply,
+            PREVIEW: PreviewPolicy(stores=PostgresStore, books=books),
+            BACKFILL: BackfillFunnel(
+                logs=PostgresFunnelLog,
+                stores=PostgresFunnelStore,
+                day_of=self._calendar.day_of_microsecond,
+            ),
+            DELETE: DeleteFunnel(remains=PostgresFunnelRemains),
+        }
 
     def _lanes(self, group: str, topic: str, work: LaneWork, *, log: DurableLog | None) -> Lanes:
         return Lanes(

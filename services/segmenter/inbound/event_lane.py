@@ -7,6 +7,7 @@ from functools import partial
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.policy import Policies
 from services.segmenter.inbound.decoding import Decoded, decode
+from services.segmenter.inbound.live_funnels import LiveFunnels
 from services.segmenter.inbound.log_horizon import judge_age
 from services.segmenter.inbound.messages import messages_of
 from services.segmenter.usecases.fold_events import Folded, fold_events
@@ -29,12 +30,14 @@ class EventLane:
         *,
         store: Callable[[Connection], Store],
         room: Room,
+        funnels: LiveFunnels,
         live_window: timedelta,
         calendar: Calendar,
         metrics: Metrics,
     ) -> None:
         self._store = store
         self._room = room
+        self._funnels = funnels
         self._live_window = live_window
         self._calendar = calendar
         self._metrics = metrics
@@ -65,9 +68,16 @@ class EventLane:
             batch.part, batch.now, batch.watermark, self._live_window, self._calendar
         )
         try:
-            policies = await store.policies()
+            rules = await store.rules()
+            policies = rules.policies
             folded = await fold_events(
                 decoded.events, occasion=occasion, policies=policies, store=store
+            )
+            await self._funnels.fold(
+                connection,
+                [each.event for each in folded.fresh],
+                version=rules.funnels,
+                part=batch.part,
             )
             swept = await sweep_deadlines(occasion=occasion, policies=policies, store=store)
             await store.count(occasion.cells, part=batch.part)

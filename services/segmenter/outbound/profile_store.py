@@ -14,12 +14,15 @@ from services.segmenter.domain.transition import Transition
 from services.segmenter.outbound import activity_sql, history_sql, users_sql
 from services.segmenter.outbound.counter_sql import JOBS_SHARD, CounterStore, shard_of
 from services.segmenter.outbound.event_lines import EVENT_COLUMNS, event_lines
-from services.segmenter.usecases.ports import Due, EventKey, Folding, NoRoomYet, Retraction
+from services.segmenter.usecases.ports import Due, EventKey, Folding, NoRoomYet, Retraction, Rules
 from shared.database.arrays import text_array
 from shared.database.connection import Connection, translated
 
-_POLICIES = """
-SELECT version, new_for, silent_after, churned_after, returned_for, activated_at FROM policies
+# With the version of the funnels: a batch pays no question of its own to learn that they are as they were.
+_RULES = """
+SELECT version, new_for, silent_after, churned_after, returned_for, activated_at,
+       (SELECT version FROM funnels_version) AS funnels
+FROM policies
 WHERE activated_at IS NOT NULL ORDER BY version
 """
 
@@ -34,12 +37,15 @@ class PostgresStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def policies(self) -> Policies:
+    async def rules(self) -> Rules:
         with translated():
-            rows = await self._connection.fetch(_POLICIES)
+            rows = await self._connection.fetch(_RULES)
         assert rows, "the first migration activates a policy"  # noqa: S101
         (_, first), *later = ((row["activated_at"], Policy(*row[:5])) for row in rows)
-        return Policies(first, tuple(later))
+        return Rules(Policies(first, tuple(later)), rows[0]["funnels"])
+
+    async def policies(self) -> Policies:
+        return (await self.rules()).policies
 
     async def known(self, keys: Collection[EventKey], *, since: datetime) -> set[EventKey]:
         by_source: dict[str, list[str]] = {}

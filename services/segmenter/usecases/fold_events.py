@@ -35,6 +35,7 @@ class Folded:
     folded: int = 0
     duplicates: int = 0
     inactive: int = 0
+    fresh: Sequence[Folding] = ()
 
 
 @dataclass(slots=True)
@@ -99,7 +100,7 @@ async def fold_events(
         cause_of=lambda user_id, at: _cause(activity[user_id], at, occasion.live_window),
     )
     inactive = sum(not each.event.active for each in fresh)
-    return Folded(history, len(fresh) - inactive, len(events) - len(fresh), inactive)
+    return Folded(history, len(fresh) - inactive, len(events) - len(fresh), inactive, fresh)
 
 
 async def _without_repeats(events: Sequence[Folding], *, store: Store) -> list[Folding]:

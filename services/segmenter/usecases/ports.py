@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from services.segmenter.domain.counters import Cells
 from services.segmenter.domain.lifecycle import Step
@@ -55,12 +56,24 @@ class Due:
     found: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds in a transaction: every policy ever activated, and the version of the funnels."""
+
+    policies: Policies
+    funnels: UUID
+
+
 class Store(Protocol):
     """Users, their history and the event log, as one transaction sees them.
 
     Every method may raise StoreUnavailable; those that write may raise RejectedByStore, and
     `add_events` and `add_transitions` NoRoomYet.
     """
+
+    async def rules(self) -> Rules:
+        """Return what holds now."""
+        ...
 
     async def policies(self) -> Policies:
         """Return every policy that was ever activated."""

@@ -58,7 +58,7 @@ def step(user_id: str, at: datetime, name: str, **more: Any) -> EventEnvelope:
     properties = more.pop("properties", None)
     if properties is not None:
         more["payload"] = msgspec.Raw(msgspec.json.encode({"properties": properties}))
-    given = {"event_id": f"{name}@{at.isoformat()}"} | more
+    given = {"event_id": f"{user_id} {name} {at.isoformat()}"} | more
     return event(user_id, at, name=name, **given)
 
 

@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.inbound.event_lane import EventLane
+from services.segmenter.inbound.live_funnels import LiveFunnels
+from services.segmenter.outbound.funnel_store import PostgresFunnelStore
 from services.segmenter.outbound.partitions import Partitions
 from services.segmenter.outbound.profile_store import PostgresStore
 from shared.contracts.codec import decode_transition, encode
@@ -180,6 +182,7 @@ async def site_on(database: Database) -> AsyncIterator[Site]:
     lane = EventLane(
         store=PostgresStore,
         room=room,
+        funnels=live_funnels(),
         live_window=DAY,
         calendar=Calendar(ZONE),
         metrics=Metrics(CollectorRegistry()),
@@ -191,6 +194,11 @@ async def site_on(database: Database) -> AsyncIterator[Site]:
         await asyncio.gather(*(desk.connection.close() for desk in made.desks.values()))
         await room.stop()
         await owner.close()
+
+
+def live_funnels() -> LiveFunnels:
+    """Return what counts funnels by days in UTC, as a process has it."""
+    return LiveFunnels(stores=PostgresFunnelStore, day_of=Calendar(UTC).day_of_microsecond)
 
 
 def _millis(instant: datetime) -> int:

@@ -20,7 +20,7 @@ from shared.lanes.limits import LaneLimits
 from shared.observability import metrics as m
 from shared.observability.metrics import Metrics
 from tests.integration.lanes.kit import World, until, world
-from tests.integration.segmenter.kit import DAY, START, day, event
+from tests.integration.segmenter.kit import DAY, START, day, event, live_funnels
 from tests.servers import Database, MakeTopic
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -57,6 +57,7 @@ class Crew:
             work=EventLane(
                 store=PostgresStore,
                 room=room,
+                funnels=live_funnels(),
                 live_window=DAY,
                 calendar=Calendar(UTC),
                 metrics=metrics,
