@@ -107,6 +107,10 @@ class Ages:
             "lag": Lag(seconds=age.lag_seconds, events=age.lag_events),
         }
 
+    def now(self) -> datetime:
+        """Return product time: it says which days are still to come."""
+        return self._clock.now()
+
     def seconds_since(self, instant: datetime) -> float:
         """Return how long ago it was in product time; 0 for what is still to come."""
         return max(0.0, (self._clock.now() - instant).total_seconds())

@@ -7,15 +7,23 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from services.api.inbound.access import Access, Scope
+from services.api.inbound.activity_http import activity_router
 from services.api.inbound.alerts_http import alerts_router
 from services.api.inbound.answers import Ages
 from services.api.inbound.dead_letters_http import dead_letters_router
+from services.api.inbound.flows_http import flows_router
 from services.api.inbound.funnel_changes_http import funnel_changes_router
 from services.api.inbound.funnels_http import funnels_router
+from services.api.inbound.jobs_http import jobs_router
+from services.api.inbound.policies_http import policies_router
+from services.api.inbound.policy_changes_http import policy_changes_router
+from services.api.inbound.reconciliations_http import reconciliations_router
+from services.api.inbound.retention_http import retention_router
 from services.api.inbound.segmenter_http import segmenter_router
 from services.api.inbound.tiers_http import tiers_router
 from services.api.inbound.transitions_http import transitions_router
 from services.api.inbound.users_http import users_router
+from services.api.usecases.change_policies import PolicyChanges
 from services.api.usecases.define_funnels import FunnelDefinitions
 from services.api.usecases.ports import Snapshots
 from shared.clock import Clock
@@ -31,6 +39,12 @@ ROUTERS = (
     dead_letters_router,
     segmenter_router,
     funnels_router,
+    policies_router,
+    jobs_router,
+    activity_router,
+    retention_router,
+    flows_router,
+    reconciliations_router,
 )
 
 # What any question may be refused with; routes add their own.
@@ -42,6 +56,7 @@ class Changes:
     """What may be changed by way of the api, and the clock that dates it."""
 
     funnels: FunnelDefinitions
+    policies: PolicyChanges
     clock: Clock
 
 
@@ -61,10 +76,12 @@ def build_app(  # noqa: PLR0913  built in one place
             router(snapshots, ages, reader=access.requires(Scope.READ)),
             responses=problems.answers(*REFUSALS),
         )
-    app.include_router(
-        funnel_changes_router(changes.funnels, changes.clock, writer=access.requires(Scope.WRITE)),
-        responses=problems.answers(*REFUSALS, HTTPStatus.FORBIDDEN),
-    )
+    writer = access.requires(Scope.WRITE)
+    for changing in (
+        funnel_changes_router(changes.funnels, changes.clock, writer=writer),
+        policy_changes_router(changes.policies, changes.clock, writer=writer),
+    ):
+        app.include_router(changing, responses=problems.answers(*REFUSALS, HTTPStatus.FORBIDDEN))
     app.router.routes.extend(probe_routes(live=live, ready=ready, metrics=metrics))
     problems.install(app)
     return app

@@ -29,6 +29,8 @@ from services.api.outbound import (
     transition_reader,
     user_reader,
 )
+from services.api.outbound.counter_reader import PostgresCounters
+from services.api.outbound.policy_reader import PostgresPolicyShelf
 from services.api.usecases.ports import (
     AlertFilter,
     At,
@@ -101,6 +103,8 @@ class PostgresSnapshot:
     def __init__(self, connection: AsyncConnection, *, group: str) -> None:
         self._connection = connection
         self._group = group
+        self.policy_shelf = PostgresPolicyShelf(connection)
+        self.counters = PostgresCounters(connection)
 
     async def ping(self) -> None:
         await self._connection.execute(text("SELECT 1"))

@@ -17,6 +17,8 @@ from services.api.domain.views import (
     UserView,
     WorkerView,
 )
+from services.api.usecases.change_policies import PolicyShelf
+from services.api.usecases.counter_ports import Counters
 
 At = tuple[datetime, str]  # a place in a list by time: the instant and the id
 
@@ -64,6 +66,16 @@ class Snapshot(Protocol):
     Lists come newest first (users: by id) and begin behind the given place. Every method may raise
     StoreUnavailable.
     """
+
+    @property
+    def counters(self) -> Counters:
+        """What is counted, in the same snapshot."""
+        ...
+
+    @property
+    def policy_shelf(self) -> PolicyShelf:
+        """The policies and the jobs, in the same snapshot."""
+        ...
 
     async def progress(self) -> Sequence[Progress]:
         """Return how far the segmenter's partitions are folded."""

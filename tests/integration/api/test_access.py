@@ -30,12 +30,20 @@ WRONG = [
 
 def test_there_are_questions(api: Site) -> None:
     assert {route.template for route in questions(api.app)} == {
+        "/v1/activity",
         "/v1/alerts",
         "/v1/alerts/{alert_id}",
         "/v1/dead-letters",
+        "/v1/flows",
         "/v1/funnels",
         "/v1/funnels/{funnel_id}",
         "/v1/funnels/{funnel_id}/conversions",
+        "/v1/jobs",
+        "/v1/jobs/{job_id}",
+        "/v1/policies",
+        "/v1/policies/{version}",
+        "/v1/reconciliations",
+        "/v1/retention",
         "/v1/segmenter",
         "/v1/tiers",
         "/v1/transitions",
@@ -60,6 +68,10 @@ def test_whatever_changes_something_needs_the_scope_to_write(api: Site) -> None:
     assert {(route.template, *route.methods, *route.scopes) for route in changes(api.app)} == {
         ("/v1/funnels", "POST", Scope.WRITE),
         ("/v1/funnels/{funnel_id}", "DELETE", Scope.WRITE),
+        ("/v1/policies", "POST", Scope.WRITE),
+        ("/v1/policies/{version}/preview", "POST", Scope.WRITE),
+        ("/v1/policies/{version}/activate", "POST", Scope.WRITE),
+        ("/v1/policies/{version}/rollback", "POST", Scope.WRITE),
     }
 
 

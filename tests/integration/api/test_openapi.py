@@ -144,7 +144,17 @@ ODD_TEXTS = [
     "1e20",
     "٣",
 ]
-LISTS = ["users", "transitions-newest", "transitions-oldest", "alerts", "dead-letters"]
+LISTS = [
+    "users",
+    "transitions-newest",
+    "transitions-oldest",
+    "alerts",
+    "dead-letters",
+    "reconciliations",
+    "activity-day-channel",
+    "retention-week-platform",
+    "flows-channel",
+]
 
 
 def cursors() -> st.SearchStrategy[str]:
