@@ -13,6 +13,10 @@ def count_change(change: Change, *, policies: Policies, calendar: Calendar, into
     if change.only_extended:
         return
     before, after = change.before, change.profile
+    if change.is_gone:
+        activity_delta(_standing(before), None, calendar, into)
+        flow_delta(change.retracted, (), after.origin, calendar, into)
+        return
     activity_delta(_standing(before), _standing(after), calendar, into)
     ended = (*change.retracted, *change.repealed)
     if before is None or before.origin == after.origin:

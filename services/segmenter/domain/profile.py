@@ -18,7 +18,9 @@ from shared.vocabulary import Lifecycle
 class Profile:
     """One user. `part` is the events partition whose lane lets time pass for them.
 
-    `days` are days of the product's calendar; `origin` is what the user's first event names.
+    `days` are days of the product's calendar; `origin` is what the user's first event names. Where several
+    ids are one user, `also_parts` are all partitions by which their events may come; time passes no further
+    than each of them is folded.
     """
 
     user_id: str
@@ -33,6 +35,7 @@ class Profile:
     days: ActiveDays
     origin: Origin
     revision: int = 0
+    also_parts: tuple[int, ...] = ()
 
     @property
     def first_seen(self) -> datetime:
@@ -53,7 +56,7 @@ class Arrivals:
     """One user's activity in one batch: when it happened, and when the latest of it was received.
 
     `origin` is what the earliest of it names (the least, where several are the earliest); it is only
-    wanted where nothing earlier is known of the user.
+    wanted where nothing earlier is known of the user. `elsewhere`: some of it came under another id of theirs.
     """
 
     instants: Collection[datetime]
@@ -61,6 +64,7 @@ class Arrivals:
     part: int
     days: Iterable[int]
     origin: Origin | None = None
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Change:
     `before` is the user as stored; None: there was none.
     Events contradict what is `retracted`; what is `repealed`, a policy that held already.
     `kept_until` is the latest step that held before and still does, where a history was corrected.
+    `is_gone`: the user is none any more, and `profile` is who they were.
     """
 
     profile: Profile
@@ -80,6 +85,9 @@ class Change:
     repealed: tuple[Step, ...] = ()
     # Nothing but `last_seen`, the deadline and the count moved on, as with most activity.
     only_extended: bool = False
+    # Not what a late event contradicts: the words for what is retracted, where they are others.
+    because: str | None = None
+    is_gone: bool = False
 
     def is_overtaken(self, step: Step) -> bool:
         """Say whether something that was known already came after a step that is written now."""
@@ -87,20 +95,24 @@ class Change:
 
     def then(self, later: "Change") -> "Change":
         """Return both changes as one; `later` began from this one's profile."""
-        if not (self.written or self.repealed):
+        if not (self.written or self.repealed or self.retracted):
             return replace(later, before=self.before, only_extended=False)
         mine, theirs = _keys(self.written), _keys(later.written)
-        gone, back = _keys(later.retracted), _keys(self.repealed)
+        gone, back = _keys(later.retracted), _keys((*self.repealed, *self.retracted))
         return Change(
             later.profile,
             self.before,
-            retracted=tuple(step for step in later.retracted if step.key not in mine),
+            retracted=(
+                *(step for step in self.retracted if step.key not in theirs),
+                *(step for step in later.retracted if step.key not in mine),
+            ),
             written=(
                 *(step for step in self.written if step.key not in gone),
                 *(step for step in later.written if step.key not in back),
             ),
             kept_until=max(filter(None, (self.kept_until, later.kept_until)), default=None),
             repealed=tuple(step for step in self.repealed if step.key not in theirs),
+            because=self.because or later.because,
         )
 
 
@@ -197,9 +209,10 @@ def _extend(profile: Profile, arrivals: Arrivals, policies: Policies) -> Profile
         or (policies.later and latest >= span.end + policies.grain)
     ):
         return None
+    part, also_parts = _parts(profile, arrivals)
     return Profile(
         profile.user_id,
-        arrivals.part,
+        part,
         profile.spans if latest <= span.end else (*profile.spans[:-1], Span(span.start, latest)),
         profile.lifecycle,
         profile.lifecycle_since,
@@ -210,6 +223,7 @@ def _extend(profile: Profile, arrivals: Arrivals, policies: Policies) -> Profile
         profile.days.add(arrivals.days),
         _origin(profile, arrivals),
         profile.revision,
+        also_parts,
     )
 
 
@@ -217,12 +231,25 @@ def _is_only_extended(before: Profile, after: Profile) -> bool:
     coming, came = after.deadline, before.deadline
     return (
         after.part == before.part
+        and after.also_parts is before.also_parts
         and after.days is before.days
         and after.origin is before.origin
         and coming is not None
         and came is not None
         and coming.to is came.to
     )
+
+
+def _parts(profile: Profile, arrivals: Arrivals) -> tuple[int, tuple[int, ...]]:
+    """Return the partition that a user is swept with, and all by which they come, where they have several ids.
+
+    Whoever has one id moves on with it: partitions were added.
+    """
+    if not profile.also_parts and not arrivals.elsewhere:
+        return arrivals.part, ()
+    if arrivals.part in profile.also_parts:
+        return profile.part, profile.also_parts
+    return profile.part, tuple(sorted({profile.part, arrivals.part, *profile.also_parts}))
 
 
 def _origin(profile: Profile, arrivals: Arrivals) -> Origin:
@@ -258,9 +285,10 @@ def _rewrite(profile: Profile, arrivals: Arrivals, policies: Policies) -> Change
     retracted, written = difference(
         standing(timeline(profile.spans, policies), profile.settled), now_standing
     )
+    part, also_parts = _parts(profile, arrivals)
     moved = Profile(
         profile.user_id,
-        arrivals.part,
+        part,
         spans,
         now_standing[-1].after,
         now_standing[-1].at,
@@ -271,6 +299,7 @@ def _rewrite(profile: Profile, arrivals: Arrivals, policies: Policies) -> Change
         profile.days.add(arrivals.days),
         _origin(profile, arrivals),
         profile.revision + bool(retracted),
+        also_parts,
     )
     return Change(moved, profile, retracted, written, kept_until=_kept(now_standing, written))
 
