@@ -5,6 +5,7 @@ from services.api.inbound.answers import Ages
 from services.api.inbound.app import Changes, build_app
 from services.api.inbound.database_watch import DatabaseWatch
 from services.api.outbound.funnel_writer import PostgresFunnelDefinitions
+from services.api.outbound.policy_writer import PostgresPolicyChanges
 from services.api.outbound.snapshots import PostgresSnapshots
 from services.api.settings import Settings
 from shared.clock import clock_from
@@ -27,11 +28,12 @@ class Api:
             settings.postgres_dsn.get_secret_value(), group=settings.group
         )
         self._funnels = PostgresFunnelDefinitions(settings.postgres_dsn.get_secret_value())
+        self._policies = PostgresPolicyChanges(settings.postgres_dsn.get_secret_value())
         clock = clock_from(settings.clock_file)
         self._watch = DatabaseWatch(self._snapshots.answers)
         app = build_app(
             self._snapshots,
-            Changes(self._funnels, clock),
+            Changes(self._funnels, self._policies, clock),
             access=Access(
                 KeyBook(parse_keys(settings.keys.get_secret_value())),
                 writers=settings.writer_names(),
@@ -52,5 +54,6 @@ class Api:
 
     def parts(self) -> Parts:
         return Parts(
-            [self._snapshots, self._funnels, self._watch, self._server], live=self._watch.live
+            [self._snapshots, self._funnels, self._policies, self._watch, self._server],
+            live=self._watch.live,
         )

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from shared.thresholds import InvalidThresholds, Thresholds
+
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
@@ -23,10 +25,10 @@ class Policy:
     returned_for: timedelta
 
     def __post_init__(self) -> None:
-        if min(self.new_for, self.silent_after, self.returned_for) <= timedelta(0):
-            raise ContradictoryPolicy("new_for, silent_after and returned_for must be positive")
-        if self.churned_after <= self.silent_after:
-            raise ContradictoryPolicy("churned_after must be longer than silent_after")
+        try:
+            Thresholds(self.new_for, self.silent_after, self.churned_after, self.returned_for)
+        except InvalidThresholds as error:
+            raise ContradictoryPolicy(f"policy {self.version}: {error}") from None
 
     @property
     def horizon(self) -> timedelta:

@@ -8,7 +8,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     Integer,
-    Interval,
     Table,
     Text,
     Uuid,
@@ -75,17 +74,4 @@ transitions = Table(
     Column("evidence", JSONB, nullable=False),
     Column("retracted_at", INSTANT),  # product time; set: a later arrival contradicted it
     Column("retracted_because", Text),
-)
-
-policies = Table(
-    "policies",
-    metadata,
-    Column("version", Integer, primary_key=True),
-    Column("new_for", Interval, nullable=False),
-    Column("silent_after", Interval, nullable=False),
-    Column("churned_after", Interval, nullable=False),
-    Column("returned_for", Interval, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("created_at", INSTANT, nullable=False),
-    Column("activated_at", INSTANT),  # the active policy is the one activated last
 )

@@ -17,7 +17,13 @@ OPEN = {
     "/redoc",
 }
 # A value for each part of a path that may stand there.
-PARTS = {"user_id": "ann", "alert_id": "00000000-0000-0000-0000-000000000001", "funnel_id": "1"}
+PARTS = {
+    "user_id": "ann",
+    "alert_id": "00000000-0000-0000-0000-000000000001",
+    "funnel_id": "1",
+    "version": "1",
+    "job_id": "00000000-0000-0000-0000-000000000001",
+}
 
 
 @dataclass(frozen=True, slots=True)

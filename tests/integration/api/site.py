@@ -14,6 +14,7 @@ from services.api.inbound.access import Access
 from services.api.inbound.answers import Ages
 from services.api.inbound.app import Changes, build_app
 from services.api.outbound.funnel_writer import PostgresFunnelDefinitions
+from services.api.outbound.policy_writer import PostgresPolicyChanges
 from services.api.outbound.snapshots import COMMAND_S, PostgresSnapshots
 from shared.http.keys import KeyBook
 from shared.http.probes import Health
@@ -73,10 +74,10 @@ async def site(dsn: str, *, command_s: float = COMMAND_S) -> AsyncIterator[Site]
     snapshots = PostgresSnapshots(dsn, group=GROUP, command_s=command_s)
     metrics = Metrics(CollectorRegistry())
     clock = HeldClock(NOON)
-    funnels = PostgresFunnelDefinitions(dsn)
+    funnels, policies = PostgresFunnelDefinitions(dsn), PostgresPolicyChanges(dsn)
     app = build_app(
         snapshots,
-        Changes(funnels, clock),
+        Changes(funnels, policies, clock),
         access=Access(KeyBook({KEY: "tests", READER: "reader"}), writers=["tests"]),
         ages=Ages(clock, metrics),
         ready=lambda: Health(ok=True),
@@ -93,3 +94,4 @@ async def site(dsn: str, *, command_s: float = COMMAND_S) -> AsyncIterator[Site]
     finally:
         await snapshots.stop()
         await funnels.stop()
+        await policies.stop()

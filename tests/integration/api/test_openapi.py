@@ -63,7 +63,8 @@ async def test_the_description_is_a_document_of_openapi(api: Site) -> None:
 async def test_every_question_is_described_and_nothing_else(api: Site) -> None:
     document = await description(api)
 
-    assert set(document["paths"]) == {route.template for route in questions(api.app)}
+    served = (*questions(api.app), *changes(api.app))
+    assert set(document["paths"]) == {route.template for route in served}
     described = [*operations(document).values(), *acts(document)]
     names = [each["operationId"] for each in described]
     assert len(set(names)) == len(names)
