@@ -9,14 +9,19 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import groupby
 
-from services.segmenter.domain.funnel import Funnel
+from services.segmenter.domain.funnel import LARGEST_FUNNEL, Funnel
 from services.segmenter.domain.funnel_marks import Mark, Marks, without_copies
 
 _MICROSECOND = timedelta(microseconds=1)
 # No local day is longer: some zones skip or repeat a whole one where they move across the date line.
 _LONGEST_DAY = timedelta(days=2) // _MICROSECOND
+
+# The steps of each combination of them.
+_BITS = tuple(
+    tuple(step for step in range(LARGEST_FUNNEL) if steps >> step & 1)
+    for steps in range(1 << LARGEST_FUNNEL)
+)
 
 DayOf = Callable[[int], int]  # an instant in µs since 1970 → the day in the product's time zone
 Depths = dict[int, int]  # day → how deep the user got, of the days on which they entered
@@ -25,7 +30,10 @@ Cell = tuple[int, int]  # day, step
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Over how many marks a user's are thinned out, and how many of the newest stay in any case."""
+    """Over how many marks a user's are thinned out, and how many may be left.
+
+    Far fewer: thinning looks at all of them, so it must not come again with the next one.
+    """
 
     limit: int = 2_000
     kept: int = 1_500
@@ -46,7 +54,7 @@ def add(
     marks: Marks, more: Iterable[Mark], *, funnel: Funnel, day_of: DayOf, room: Room = ROOM
 ) -> Added:
     """Return the marks with more of them. Those that are known already change nothing."""
-    fresh = sorted(set(more).difference(marks.marks))
+    fresh = sorted(mark for mark in set(more) if not marks.has(mark))
     if not fresh:
         return Added(marks, {})
     window = funnel.window // _MICROSECOND
@@ -87,7 +95,7 @@ def thinned(marks: Marks, *, funnel: Funnel, day_of: DayOf, room: Room = ROOM) -
     kept = replace(marks, marks=without_copies(marks.marks))
     if len(kept.marks) > room.limit:
         kept = _without_spent(kept, funnel, day_of)
-    if len(kept.marks) > max(room.limit, room.kept):
+    if len(kept.marks) > room.kept:
         kept = _without_oldest(kept, funnel, day_of, room.kept)
     return kept
 
@@ -123,24 +131,17 @@ def _between(marks: Marks, first: int, last: int) -> Marks:
 
 def _depths(marks: Marks, funnel: Funnel, day_of: DayOf, days: range | None) -> Depths:
     """Return the depths of the days, all where none are named."""
-    floors = marks.floors
-    depths = {day: floors[day] for day in floors if days is None or day in days}
-    paths = _Paths(marks.marks, len(funnel.steps), funnel.window // _MICROSECOND)
-    for start, day in _starts(paths.instants[0], day_of, days):
+    depths = {day: low for day, low in marks.floors.items() if days is None or day in days}
+    if not marks.marks:
+        return depths
+    whole = len(funnel.steps)
+    paths = _Paths(marks.marks, whole, funnel.window // _MICROSECOND)
+    for start in paths.instants[0]:
+        day = day_of(start)
         known = depths.get(day, 0)
-        if known < len(funnel.steps):
+        if known < whole and (days is None or day in days):
             depths[day] = max(known, paths.depth_from(start))
     return depths
-
-
-def _starts(
-    instants: Sequence[int], day_of: DayOf, days: range | None
-) -> Iterable[tuple[int, int]]:
-    """Return the instants that lie on the days, each with its day."""
-    for instant in instants:
-        day = day_of(instant)
-        if days is None or day in days:
-            yield instant, day
 
 
 class _Paths:
@@ -151,16 +152,22 @@ class _Paths:
         self._window = window
         self.instants: list[list[int]] = [[] for _ in range(steps)]
         self._crowds: dict[int, list[int]] = {}  # instants of several events → the steps of each
-        for at, group in groupby(marks, key=lambda mark: mark.at):
-            of_events = [mark.steps for mark in group]
-            together = 0
-            for each in of_events:
-                together |= each
-            for step in range(steps):
-                if together >> step & 1:
-                    self.instants[step].append(at)
-            if len(of_events) > 1:
-                self._crowds[at] = of_events
+        last_at = last_steps = -1
+        for at, of_event, _ in marks:
+            if at == last_at:
+                self._join(at, last_steps, of_event)
+                continue
+            last_at, last_steps = at, of_event
+            for step in _BITS[of_event]:
+                self.instants[step].append(at)
+
+    def _join(self, at: int, first: int, of_event: int) -> None:
+        """Take in another event of the same instant."""
+        self._crowds.setdefault(at, [first]).append(of_event)
+        for step in _BITS[of_event]:
+            instants = self.instants[step]
+            if not instants or instants[-1] != at:
+                instants.append(at)
 
     def depth_from(self, start: int) -> int:
         """Return how many steps can be made from a first one at this instant."""

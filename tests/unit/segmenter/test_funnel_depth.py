@@ -141,7 +141,7 @@ def test_a_million_first_steps_of_one_day_are_kept_small_and_the_last_one_still_
     last: int,
 ) -> None:
     """The newest are kept: what comes next is most likely to follow them."""
-    year = Funnel(1, (Step("any"),) * 2, timedelta(hours=1))
+    year = Funnel(1, (Step("any"),) * 3, timedelta(hours=1))
     second = 1_000_000
     marks = Marks()
     for batch in range(100):
