@@ -73,7 +73,10 @@ def _import_all(files: Sequence[Path], reading: Reading, sending: Sending, clock
     console = Console(stderr=True)
     worst = Status.DONE
     for path in files:
-        status = import_file(path, reading, sending, clock=clock, console=console)
+        try:
+            status = import_file(path, reading, sending, clock=clock, console=console)
+        except OSError as error:  # a disk that is full, a file that is gone
+            raise Failed(f"{path}: {error}") from error
         worst = max(worst, status)
         if status in {Status.INTERRUPTED, Status.TERMINATED}:
             break

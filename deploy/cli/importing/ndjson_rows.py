@@ -10,7 +10,9 @@ from deploy.cli.importing.csv_rows import NOT_UTF8
 from deploy.cli.importing.lines import Line, Lines
 from deploy.cli.importing.rows import LONGEST_ROW, Broken, Found, Place, Row
 
-SAMPLE = 1_000  # rows whose names stand for those of the whole file
+# The names of the first rows stand for those of the whole file.
+SAMPLE_ROWS = 1_000
+SAMPLE_BYTES = 4 * 1024 * 1024
 
 _decoder = msgspec.json.Decoder()
 
@@ -40,12 +42,14 @@ class NdjsonRows:
 
     def _sampled_names(self) -> Sequence[str]:
         names: dict[str, None] = {}
-        taken = []
+        taken: list[Line] = []
+        length = 0
         for line in self._lines:
             taken.append(line)
             row = _row(line)
             names |= dict.fromkeys(row.values if isinstance(row, Row) else ())
-            if len(taken) >= SAMPLE:
+            length += len(line.raw)
+            if len(taken) >= SAMPLE_ROWS or length >= SAMPLE_BYTES:
                 break
         self._lines.put_back(taken)
         return list(names)

@@ -53,15 +53,21 @@ class Work:
     digest: str
     mapping: str  # all that decides what a row becomes
     url: str
+    key: str  # the write key's digest, for it decides whose events they are
     rejects: str
 
 
+def fingerprint(key: str) -> str:
+    """Return what a key is known by, and can't be had back from."""
+    return hashlib.blake2b(key.encode(), digest_size=8, person=b"ebbtide import").hexdigest()
+
+
 class ProgressFile:
-    """Keeps the progress of one piece of work, under a name made of digest, mapping and address."""
+    """Keeps the progress of one piece of work, under a name made of digest, mapping, address and key."""
 
     def __init__(self, directory: Path, work: Work) -> None:
         self._work = work
-        words = json.dumps([work.digest, work.mapping, work.url]).encode()
+        words = json.dumps([work.digest, work.mapping, work.url, work.key]).encode()
         name = hashlib.blake2b(words, digest_size=12).hexdigest()
         self._path = directory / f"{name}.json"
         self._lock: int | None = None
@@ -107,7 +113,8 @@ class ProgressFile:
     def save(self, progress: Progress) -> None:
         """Replace what was kept, at once."""
         draft = self._path.with_suffix(f".{os.getpid()}")
-        with draft.open("w") as file:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
             json.dump({"work": asdict(self._work), "progress": asdict(progress)}, file, indent=2)
             file.flush()
             os.fsync(file.fileno())
@@ -127,7 +134,7 @@ class ProgressFile:
             if kept is None or path == self._path:
                 continue
             work, progress = kept
-            if (work.file, work.mapping, work.url) == (mine.file, mine.mapping, mine.url):
+            if replace(work, digest=mine.digest, rejects=mine.rejects) == mine:
                 yield path, progress
 
 

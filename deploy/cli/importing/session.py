@@ -13,7 +13,7 @@ from deploy.cli.importing.fields import plan_fields, split_pairs
 from deploy.cli.importing.instants import instant_reader
 from deploy.cli.importing.judging import Judge
 from deploy.cli.importing.open_file import digest_of, open_rows
-from deploy.cli.importing.progress_file import ProgressFile, Work
+from deploy.cli.importing.progress_file import ProgressFile, Work, fingerprint
 from deploy.cli.importing.rejects import SUFFIX, RejectsFile
 from deploy.cli.importing.rows import Rows
 from deploy.cli.importing.run import Opened, Sending, counts, run_import
@@ -78,6 +78,7 @@ def import_file(
             digest_of(path),
             reading.words(),
             sending.server.url,
+            fingerprint(sending.server.key),
             str(rejects_path.absolute()),
         )
         progress = stack.enter_context(closing(ProgressFile(sending.state, work)))

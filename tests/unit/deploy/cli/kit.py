@@ -125,7 +125,9 @@ class Desk:
         return self.path.with_name(self.path.name + ".rejected.ndjson")
 
     def work(self) -> Work:
-        return Work(str(self.path), digest_of(self.path), "a mapping", "http://ingest", "rejects")
+        return Work(
+            str(self.path), digest_of(self.path), "a mapping", "http://ingest", "key", "rejects"
+        )
 
     async def run(self, ingest: EventSender, stop: asyncio.Event | None = None) -> Progress:
         with ExitStack() as stack:
