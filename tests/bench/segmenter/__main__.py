@@ -26,7 +26,9 @@ from tests.bench.segmenter.world import World
 FAILURES = (EbbtideError, RuntimeError, TimeoutError, OSError, asyncpg.PostgresError)
 REPORT = Path(".local/bench/segmenter.json")
 WHOLE_RUN_S = 1_500.0
-SOFT_LIMIT_S = {False: 720.0, True: 180.0}
+# Without and with `--quick`.
+SOFT_LIMIT_S = {False: 600.0, True: 100.0}
+LONGEST_FOLD_S = {False: 40.0, True: 15.0}
 
 
 class Runs(Protocol):
@@ -82,6 +84,7 @@ def plan_of(words: Sequence[str] | None = None) -> tuple[Plan, Path]:
         seconds=seconds,
         repeats=2 if asked.quick else 3,
         soft_limit_s=SOFT_LIMIT_S[asked.quick],
+        longest_fold_s=LONGEST_FOLD_S[asked.quick],
     )
     return plan, asked.report
 

@@ -22,10 +22,6 @@ RECEIVED_PER_S = 1_000
 AGO = timedelta(seconds=1)
 
 
-# What was folded of a backlog by then counts.
-LONGEST_S = 40.0
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to measure, how much and how often."""
@@ -35,6 +31,7 @@ class Plan:
     seconds: float
     repeats: int
     soft_limit_s: float  # from here on everything is measured once only
+    longest_fold_s: float  # what was folded of a backlog by then counts
 
 
 @dataclass
@@ -99,7 +96,7 @@ class Bench:
         events: int,
         processes: int = 1,
         counters: bool = False,
-        longest_s: float = LONGEST_S,
+        longest_s: float | None = None,
     ) -> Run:
         """Let segmenters fold the backlog, and say how fast."""
         run = await fold(
@@ -108,7 +105,7 @@ class Bench:
             backlog=events,
             processes=processes,
             settings=product.counters(on=counters),
-            longest_s=longest_s,
+            longest_s=longest_s or self.plan.longest_fold_s,
         )
         self.heavy(run.peak_rss_mb)
         self.tell(
