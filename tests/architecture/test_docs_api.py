@@ -17,6 +17,14 @@ from services.api.inbound.answers import Ages
 from services.api.inbound.app import ROUTERS, Changes, build_app
 from services.api.inbound.funnel_changes_http import FunnelBeingDeleted, funnel_changes_router
 from services.api.inbound.funnel_models import FunnelCondition, FunnelStep, FunnelToDefine
+from services.api.inbound.jobs_http import Job
+from services.api.inbound.policy_changes_http import (
+    PolicyToActivate,
+    PolicyToDraft,
+    PolicyToRollBackTo,
+    policy_changes_router,
+)
+from services.api.usecases.change_policies import PolicyChanges
 from services.api.usecases.define_funnels import FunnelDefinitions
 from services.api.usecases.ports import Snapshots
 from shared.clock import SystemClock
@@ -36,9 +44,10 @@ METRICS = Metrics(CollectorRegistry())
 ACCESS = Access(KeyBook({KEY: "tests"}))
 AGES = Ages(SystemClock(), METRICS)
 FUNNELS = cast("FunnelDefinitions", object())
+POLICIES = cast("PolicyChanges", object())
 APP = build_app(
     SNAPSHOTS,
-    Changes(FUNNELS, SystemClock()),
+    Changes(FUNNELS, POLICIES, SystemClock()),
     access=ACCESS,
     ages=AGES,
     ready=lambda: Health(ok=True),
@@ -52,11 +61,14 @@ ROUTES = [
     for route in router(SNAPSHOTS, AGES, reader=ACCESS.requires(Scope.READ)).routes
     if isinstance(route, APIRoute)
 ]
+WRITER = ACCESS.requires(Scope.WRITE)
 ACTS = [
     route
-    for route in funnel_changes_router(
-        FUNNELS, SystemClock(), writer=ACCESS.requires(Scope.WRITE)
-    ).routes
+    for router in (
+        funnel_changes_router(FUNNELS, SystemClock(), writer=WRITER),
+        policy_changes_router(POLICIES, SystemClock(), writer=WRITER),
+    )
+    for route in router.routes
     if isinstance(route, APIRoute)
 ]
 each_act = pytest.mark.parametrize("act", ACTS, ids=lambda act: act.name)
@@ -80,7 +92,7 @@ def test_every_route_is_on_the_page_and_no_other() -> None:
     served = {f"{method.upper()} {path}" for path, each in described.items() for method in each}
 
     assert {each for each in PAGE.headings() if "/v1" in each} == served
-    assert {documented_path(route) for route in ROUTES} == set(described)
+    assert {documented_path(route) for route in (*ROUTES, *ACTS)} == set(described)
 
 
 @each_route
@@ -125,11 +137,37 @@ def test_the_answer_to_a_deletion_is_on_the_page() -> None:
     assert json.loads(understood.model_dump_json()) == json.loads(block)
 
 
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [
+        ("## POST /v1/policies", PolicyToDraft),
+        ("## POST /v1/policies/{version}/activate", PolicyToActivate),
+        ("## POST /v1/policies/{version}/rollback", PolicyToRollBackTo),
+    ],
+)
+def test_what_changes_a_policy_is_on_the_page_with_every_field(
+    heading: str, model: type[BaseModel]
+) -> None:
+    section = PAGE.section(heading)
+    [block] = blocks(section, "json")
+
+    sent = model.model_validate_json(block)
+
+    assert json.loads(sent.model_dump_json()) == json.loads(block)
+    assert {name for row in rows(section) for name in names(row[0])} == set(model.model_fields)
+
+
+def test_the_answer_to_a_preview_is_on_the_page() -> None:
+    [block] = blocks(PAGE.section("## POST /v1/policies/{version}/preview"), "json")
+
+    assert json.loads(Job.model_validate_json(block).model_dump_json()) == json.loads(block)
+
+
 @each_act
 async def test_nothing_is_changed_without_a_key(client: httpx.AsyncClient, act: APIRoute) -> None:
     method = next(iter(act.methods or ()))
 
-    answer = await client.request(method, act.path.format(funnel_id=1))
+    answer = await client.request(method, act.path.format(funnel_id=1, version=1))
 
     assert answer.status_code == 401
 
