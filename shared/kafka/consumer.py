@@ -62,7 +62,7 @@ class PartitionConsumer:
             isolation_level="read_committed",
             request_timeout_ms=REQUEST_MS,
             metadata_max_age_ms=30_000,
-            fetch_max_wait_ms=500,
+            fetch_max_wait_ms=150,
             fetch_max_bytes=2 * FETCH_BYTES,
             max_partition_fetch_bytes=FETCH_BYTES,
         )

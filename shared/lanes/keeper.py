@@ -57,6 +57,7 @@ class Lanes:
             keeps_ledger=ledger,
             limits=limits,
             sent=self._wake_relay,
+            crowd=asyncio.Semaphore(limits.crowd),
         )
         self._group = group
         self._topics = tuple(topics)

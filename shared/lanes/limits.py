@@ -21,8 +21,11 @@ class LaneLimits:
     lease_s: float = 6.0
     # A keeper that has just connected lets everybody renew before it calls anyone dead.
     mercy_beats: float = 1.5
-    idle_s: float = 0.5
+    idle_s: float = 0.25
     batch_records: int = 8_000
+    # Lanes of a process that fold much at once: one waits for Postgres while another works.
+    crowd: int = 3
+    much_records: int = 500
     drain_s: float = 5.0
     backoff_least_s: float = 0.1
     backoff_most_s: float = 2.0

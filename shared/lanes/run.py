@@ -1,6 +1,7 @@
 """One life of a lane, on one connection and one consumer: claim, turn after turn, release."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 
 from shared.database import lease
@@ -97,13 +98,19 @@ class LaneRun:
         turn = self._turn(fetched, answer)
         started = asyncio.get_running_loop().time()
         try:
-            folded = await self._fold.fold(turn)
+            async with self._room_for(turn):
+                folded = await self._fold.fold(turn)
         except PositionMoved as moved:
             self._setup.metrics.count(m.LANE_REWOUND, self._partition.group)
             _logger.warning("lane_position_moved", **self._names(), error=str(moved))
             await self.claim()
             return
         self._note(turn, folded, seconds=asyncio.get_running_loop().time() - started)
+
+    def _room_for(self, turn: Turn) -> AbstractAsyncContextManager[object]:
+        if len(turn.batch.records) < self._setup.limits.much_records:
+            return nullcontext()
+        return self._setup.crowd
 
     def _check(self, answer: EndAnswer | None) -> None:
         """Raise LogTruncated where the log is not the one that was claimed: the next claim says more."""

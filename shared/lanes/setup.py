@@ -1,5 +1,6 @@
 """What the lanes of one process share, and what each shows of itself."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +12,11 @@ from shared.observability.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class LaneSetup:
-    """The parts that every lane works with. `sent` is called when a commit left messages behind."""
+    """The parts that every lane works with. `sent` is called when a commit left messages behind.
+
+    `crowd` lets in so many lanes with much in hand at once. Lanes share one core: with all of them at work
+    each transaction would take as long as all together, hold its locks that long, and run out of time.
+    """
 
     worker: str
     work: LaneWork
@@ -22,6 +27,7 @@ class LaneSetup:
     keeps_ledger: bool
     limits: LaneLimits
     sent: Callable[[], None]
+    crowd: asyncio.Semaphore
 
 
 @dataclass(slots=True)
