@@ -18,6 +18,8 @@ from shared.contracts.events import EventEnvelope
 FunnelUser = tuple[int, str]  # funnel, user
 FunnelCell = tuple[int, int, int]  # funnel, day, step
 
+# Rows that are locked and reckoned at once: the server must not hear nothing for too long in between.
+AT_ONCE = 1_000
 JOBS_SHARD = 8  # lanes have the eight below
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -134,22 +136,37 @@ async def add_marks(
 ) -> None:
     """Add marks to users' rows, and to the cells what that changes."""
     delta: Counter[FunnelCell] = Counter()
-    left = set(marks)
-    while left:  # again for rows that others made meanwhile: they are there to be locked now
-        rows = await store.lock(left)
-        added: dict[FunnelUser, Added] = {}
-        changed: dict[FunnelUser, Row] = {}
-        for key in left:
-            row = rows.get(key, NO_ROW)
-            funnel = counting.funnels.by_id[key[0]]
-            added[key] = add(row.marks, marks[key], funnel=funnel, day_of=counting.day_of)
-            if added[key].marks != row.marks:
-                changed[key] = Row(added[key].marks, row.revision)
-        written = await store.write(changed) if changed else set()
-        left = changed.keys() - written
-        for key in written:
-            collect(delta, key, added[key].delta)
+    keys = sorted(marks)
+    for start in range(0, len(keys), AT_ONCE):
+        left = set(keys[start : start + AT_ONCE])
+        while left:  # again for rows that others made meanwhile: they are there to be locked now
+            left = await _add_some(left, marks, delta, counting, store=store)
     await count(delta, counting, store=store)
+
+
+async def _add_some(
+    keys: Collection[FunnelUser],
+    marks: Mapping[FunnelUser, Sequence[Mark]],
+    delta: Counter[FunnelCell],
+    counting: Counting,
+    *,
+    store: FunnelStore,
+) -> set[FunnelUser]:
+    """Add to these rows and to the delta; return those that could not be written yet."""
+    rows = await store.lock(keys)
+    added: dict[FunnelUser, Added] = {}
+    changed: dict[FunnelUser, Row] = {}
+    for key in keys:
+        row = rows.get(key, NO_ROW)
+        funnel = counting.funnels.by_id[key[0]]
+        each = add(row.marks, marks[key], funnel=funnel, day_of=counting.day_of)
+        if each.marks != row.marks:
+            added[key] = each
+            changed[key] = Row(each.marks, row.revision)
+    written = await store.write(changed) if changed else set()
+    for key in written:
+        collect(delta, key, added[key].delta)
+    return changed.keys() - written
 
 
 def collect(delta: Counter[FunnelCell], key: FunnelUser, of_user: Mapping[Cell, int]) -> None:
