@@ -62,9 +62,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a partition is folded."""
+    """How far a partition is folded; `watermark`: where all that is due by then was swept, too."""
 
     next_offset: int
+    folded_until: datetime | None
     watermark: datetime | None
     end_offset: int | None
     folded_at: datetime
@@ -224,7 +225,8 @@ async def advance(connection: Connection, partition: Partition, progress: Progre
         """
         UPDATE consumer_partition
         SET next_offset = $4, watermark = greatest(watermark, $5),
-            end_offset = coalesce($6, end_offset), folded_at = $7
+            end_offset = coalesce($6, end_offset), folded_at = $7,
+            folded_until = greatest(folded_until, $8)
         WHERE grp = $1 AND topic = $2 AND part = $3
         """,
         *_key(partition),
@@ -232,7 +234,23 @@ async def advance(connection: Connection, partition: Partition, progress: Progre
         progress.watermark,
         progress.end_offset,
         progress.folded_at,
+        progress.folded_until,
     )
+
+
+async def folded_until(
+    connection: Connection, group: str, topic: str
+) -> dict[int, datetime | None]:
+    """Return partition → up to when it is folded (None: it has not begun), without locks."""
+    rows = await connection.fetch(
+        """
+        SELECT part, greatest(folded_until, watermark) AS until FROM consumer_partition
+        WHERE grp = $1 AND topic = $2
+        """,
+        group,
+        topic,
+    )
+    return {row["part"]: row["until"] for row in rows}
 
 
 async def release(

@@ -20,12 +20,16 @@ class PositionMoved(RetryableError):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one transaction covers: a batch, and the offsets from `position` up to `next_offset`."""
+    """What one transaction covers: a batch, and the offsets from `position` up to `next_offset`.
+
+    `swept`: nobody is left who is due up to the batch's watermark.
+    """
 
     batch: Batch
     position: int
     next_offset: int
     end_offset: int | None
+    swept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,14 @@ class Fold:
             )
 
     async def _advance(self, turn: Turn) -> None:
-        progress = Progress(turn.next_offset, turn.batch.watermark, turn.end_offset, turn.batch.now)
+        until = turn.batch.watermark
+        progress = Progress(
+            turn.next_offset,
+            folded_until=until,
+            watermark=until if turn.swept else None,
+            end_offset=turn.end_offset,
+            folded_at=turn.batch.now,
+        )
         await lease.advance(self._connection, self._partition, progress)
 
     def _letter(self, refused: Refused, now: datetime) -> DeadLetter:
@@ -172,10 +183,8 @@ class Fold:
 
 
 def _as_far_as_swept(turn: Turn, applied: Applied) -> Turn:
-    """Return the turn without its watermark while users are due up to it.
+    """Return the turn as one whose watermark is told to nobody while users are due up to it.
 
     Whoever reads a watermark takes the numbers for exact as of then, time's own changes included.
     """
-    if not (applied.more_due or applied.held_up):
-        return turn
-    return replace(turn, batch=replace(turn.batch, watermark=None))
+    return replace(turn, swept=not (applied.more_due or applied.held_up))

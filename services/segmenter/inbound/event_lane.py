@@ -1,6 +1,6 @@
 """One batch of the events topic → users, history and outbox, inside the lane's fenced transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -15,7 +15,8 @@ from services.segmenter.usecases.ports import NoRoomYet, Room, Store
 from services.segmenter.usecases.sweep_deadlines import sweep_deadlines
 from services.segmenter.usecases.write_history import History, Occasion
 from shared.contracts.events import EventEnvelope
-from shared.database.connection import Connection
+from shared.database import lease
+from shared.database.connection import Connection, translated
 from shared.kafka.records import Record
 from shared.lanes.work import Applied, Batch
 from shared.observability import metrics as m
@@ -79,7 +80,12 @@ class EventLane:
                 version=rules.funnels,
                 part=batch.part,
             )
-            swept = await sweep_deadlines(occasion=occasion, policies=policies, store=store)
+            swept = await sweep_deadlines(
+                occasion=occasion,
+                policies=policies,
+                store=store,
+                folded_until=partial(_folded_until, connection, batch),
+            )
             await store.count(occasion.cells, part=batch.part)
         except NoRoomYet as error:
             self._room.forget()
@@ -129,6 +135,11 @@ class EventLane:
             self._metrics.count(m.TRANSITIONS, each.kind, each.after, each.reason)
         for each in (*history.repealed, *history.retracted):
             self._metrics.count(m.TRANSITIONS_RETRACTED, each.kind)
+
+
+async def _folded_until(connection: Connection, batch: Batch) -> Mapping[int, datetime | None]:
+    with translated():
+        return await lease.folded_until(connection, batch.group, batch.topic)
 
 
 def _months(events: Sequence[EventEnvelope], policies: Policies) -> set[date]:

@@ -1,13 +1,19 @@
 """Let time pass for the users whose deadline is due."""
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from services.segmenter.domain.policy import Policies
-from services.segmenter.domain.profile import pass_time
+from services.segmenter.domain.profile import Profile, pass_time
 from services.segmenter.usecases.adopt_policies import adopt_policies
 from services.segmenter.usecases.keep_changes import keep_changes
 from services.segmenter.usecases.ports import Store
 from services.segmenter.usecases.write_history import History, Occasion
+from shared.kafka.partitioner import partition_of
+
+# Says of every partition of the topic, by its number, up to when it is folded; None: it has not begun.
+FoldedUntil = Callable[[], Awaitable[Mapping[int, datetime | None]]]
 
 SWEEP_LIMIT = 1_000
 
@@ -16,8 +22,8 @@ SWEEP_LIMIT = 1_000
 class Swept:
     """What was written, and who is left up to the watermark.
 
-    `more_due`: maybe more users, whom another sweep gets. `held_up`: users in other lanes' hands, whom
-    one more sweep at once is unlikely to get.
+    `more_due`: maybe more users, whom another sweep gets. `held_up`: users in other lanes' hands, or whose
+    events may wait in another partition; one more sweep at once is unlikely to get them.
     """
 
     history: History = field(default_factory=History)
@@ -26,21 +32,59 @@ class Swept:
 
 
 async def sweep_deadlines(
-    *, occasion: Occasion, policies: Policies, store: Store, limit: int = SWEEP_LIMIT
+    *,
+    occasion: Occasion,
+    policies: Policies,
+    store: Store,
+    folded_until: FoldedUntil,
+    limit: int = SWEEP_LIMIT,
 ) -> Swept:
     """Write every step that is due by the watermark, each dated at its own deadline."""
     if occasion.watermark is None:
         return Swept()
     due = await store.lock_due(occasion.part, until=occasion.watermark, limit=limit)
-    held_up = len(due.profiles) < due.found
     if not due.profiles:
-        return Swept(held_up=held_up)
-    adopted = await adopt_policies(due.profiles, policies=policies, store=store)
+        return Swept(held_up=due.found > 0)
+    until = _until(due.profiles, await folded_until(), part=occasion.part, own=occasion.watermark)
+    reached = [each for each in due.profiles if each.user_id in until]
+    adopted = await adopt_policies(reached, policies=policies, store=store)
     history = await keep_changes(
-        [pass_time(change, occasion.watermark, policies) for change in adopted.values()],
+        [pass_time(change, until[user_id], policies) for user_id, change in adopted.items()],
         occasion=occasion,
         policies=policies,
         store=store,
         cause_of=lambda _user_id, _at: None,
     )
-    return Swept(history, more_due=due.found == limit, held_up=held_up)
+    all_reached = len(reached) == len(due.profiles)
+    return Swept(
+        history,
+        more_due=due.found == limit and all_reached,
+        held_up=len(reached) < due.found,
+    )
+
+
+def _until(
+    profiles: Sequence[Profile],
+    folded_until: Mapping[int, datetime | None],
+    *,
+    part: int,
+    own: datetime,
+) -> dict[str, datetime]:
+    """Return up to when time may pass for each user, without those for whom that is before their deadline.
+
+    After partitions were added, a user's next events come by another partition than those before. Until
+    one of them is folded the old partition sweeps the user, but no further than the new one is folded.
+    """
+    until: dict[str, datetime] = {}
+    for profile in profiles:
+        comes_by = partition_of(profile.user_id.encode(), max(folded_until, default=part) + 1)
+        folded = own if comes_by == part else folded_until.get(comes_by, own)
+        reach = None if folded is None else min(own, folded)
+        # Where nothing is due yet, the store learns by the saving when to look again.
+        if reach is not None and (not _is_due(profile, own) or _is_due(profile, reach)):
+            until[profile.user_id] = reach
+    return until
+
+
+def _is_due(profile: Profile, by: datetime) -> bool:
+    return profile.deadline is not None and profile.deadline.at <= by

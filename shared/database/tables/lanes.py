@@ -38,7 +38,10 @@ consumer_partition = Table(
     Column("next_offset", BigInteger, nullable=False),
     Column("topic_incarnation", Text),
     Column("claimed_at", INSTANT),
-    Column("watermark", INSTANT),  # product time up to which all that was received is folded
+    Column(
+        "watermark", INSTANT
+    ),  # product time up to which all is folded, and all that is due swept
+    Column("folded_until", INSTANT),  # product time up to which all that was received is folded
     Column("end_offset", BigInteger),  # the log's end when the broker was last asked
     Column("folded_at", INSTANT),  # product time of the last commit
     Column("frozen_reason", Text),  # set: no lane runs until an operator clears it

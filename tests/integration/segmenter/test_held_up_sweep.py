@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -10,7 +11,8 @@ from services.segmenter.domain.calendar import Calendar
 from services.segmenter.outbound.profile_store import PostgresStore
 from services.segmenter.usecases.sweep_deadlines import SWEEP_LIMIT, sweep_deadlines
 from services.segmenter.usecases.write_history import Occasion
-from tests.integration.segmenter.kit import DAY, START, Site, day, event
+from shared.database import lease
+from tests.integration.segmenter.kit import DAY, GROUP, START, TOPIC, Site, day, event
 
 pytestmark = pytest.mark.postgres
 
@@ -60,6 +62,7 @@ async def test_a_sweep_that_gets_nobody_asks_for_no_turn_at_once_however_many_ar
             occasion=Occasion(0, day(8), day(8), DAY, Calendar(UTC)),
             policies=await store.policies(),
             store=store,
+            folded_until=partial(lease.folded_until, connection, GROUP, TOPIC),
             limit=2,
         )
 

@@ -12,6 +12,7 @@ from shared.contracts.events import EventFlag
 from shared.contracts.transitions import Evidence
 from shared.vocabulary import TransitionReason, TransitionStatus
 from tests.integration.segmenter.kit import DAY, START, Site, day, event
+from tests.integration.segmenter.users import user_of
 
 pytestmark = pytest.mark.postgres
 
@@ -111,16 +112,17 @@ async def test_a_period_that_runs_out_says_since_when(site: Site) -> None:
 
 
 async def test_weeks_away_and_day_by_day_end_in_the_same_history(site: Site) -> None:
-    await site.fold(event("daily", START), part=0)
-    await site.fold(event("away", START), part=1)
+    daily, away = user_of(0, of=2), user_of(1, of=2)
+    await site.fold(event(daily, START), part=0)
+    await site.fold(event(away, START), part=1)
 
     for number in range(41):
         await site.sweep(day(number), part=0)
     await site.sweep(day(40), part=1)
 
     steps = [(START, "new"), (day(7), "silent"), (day(30), "churned")]
-    assert await site.history("daily") == await site.history("away") == steps
-    one, other = await site.user("daily"), await site.user("away")
+    assert await site.history(daily) == await site.history(away) == steps
+    one, other = await site.user(daily), await site.user(away)
     told = ("lifecycle", "lifecycle_since", "deadline", "first_seen", "last_seen", "revision")
     assert [one[each] for each in told] == [other[each] for each in told]
 
@@ -189,14 +191,15 @@ async def test_a_sweep_waits_for_nobody_whom_another_lane_has_in_hand(site: Site
 
 async def test_a_user_whom_another_lane_has_just_taken_is_not_swept(site: Site) -> None:
     """Its own watermark says nothing about what waits in the other partition."""
-    await site.fold(event("u", START), part=0)
-    await site.fold(event("u", START + DAY), part=1)
-    await site.fold(event("v", START), part=0)
+    taken, kept = user_of(1, of=2), user_of(0, of=2)
+    await site.fold(event(taken, START), part=0)
+    await site.fold(event(taken, START + DAY), part=1)
+    await site.fold(event(kept, START), part=0)
 
     await site.sweep(day(9), part=0)
 
-    assert await site.history("u") == [(START, "new")]
-    assert await site.history("v") == [(START, "new"), (day(7), "silent")]
+    assert await site.history(taken) == [(START, "new")]
+    assert await site.history(kept) == [(START, "new"), (day(7), "silent")]
 
 
 async def test_a_sweep_takes_the_earliest_first_and_asks_for_another_turn(site: Site) -> None:

@@ -229,7 +229,7 @@ async def test_a_lane_that_has_not_heard_of_the_users_policy_begins_anew(site: S
                 occasion=Occasion(0, day(9), day(9), DAY, Calendar(ZONE)),
                 policies=unaware,
                 store=PostgresStore(connection),
-                watermarks=PostgresPolicyBook(connection, group=GROUP, topic=TOPIC).watermarks,
+                folded_until=PostgresPolicyBook(connection, group=GROUP, topic=TOPIC).watermarks,
             )
 
 

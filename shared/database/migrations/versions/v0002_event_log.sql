@@ -91,8 +91,9 @@ END $$;
 -- Up to when every segmenter's lanes have folded all that was received; null where one has not begun.
 CREATE FUNCTION log_folded_until() RETURNS timestamptz
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT CASE WHEN count(watermark) = count(*) THEN min(watermark) END
-    FROM consumer_partition WHERE starts_with(grp, 'segmenter')
+    SELECT CASE WHEN count(until) = count(*) THEN min(until) END
+    FROM (SELECT greatest(folded_until, watermark) AS until FROM consumer_partition
+          WHERE starts_with(grp, 'segmenter')) AS lanes
 $$;
 
 -- Never into the 8 days before what is not folded yet: there repeats are still looked up.
