@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import asyncpg
+import psutil
 
 from shared.errors import EbbtideError
 from tests import servers
@@ -46,7 +47,8 @@ async def measure(plan: Plan) -> Bench:
 
     async with asyncio.timeout(WHOLE_RUN_S):
         with servers.scratch_directory() as directory:
-            tell("starting Postgres and Kafka")
+            busy = psutil.cpu_percent(interval=1.0)
+            tell(f"starting Postgres and Kafka; the machine is {busy:.0f} % busy with other things")
             async with World(directory) as world:
                 bench = Bench(world, plan, tell)
                 await _run(bench)

@@ -28,6 +28,7 @@ Acted = tuple[list[str], list[str]]  # rows of the event log, and when
 
 # A user's events of one batch go on together: the state is looked up once for all of them.
 _SOURCE = {
+    "log_level": "2",  # not every setting concerns the client that only lists partitions, and it says so
     "statistics.interval.ms": "0",
     "fetch.message.max.bytes": "4194304",
     "queued.max.messages.kbytes": "65536",

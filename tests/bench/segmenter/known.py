@@ -1,6 +1,6 @@
 """Users whom the segmenter knows already: rows of the users table, as it would have written them."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -67,6 +67,7 @@ _COLUMNS = """
 _STAGING = "CREATE TEMPORARY TABLE given (user_id text, part integer, last_seen timestamptz)"
 
 LastSeen = Callable[[int], datetime]
+Known = tuple[str, int, datetime]  # id, part, last seen
 
 
 async def values_of(connection: Connection) -> dict[str, str]:
@@ -97,19 +98,21 @@ async def known_users(
     async with world.database() as made:
         connection = await asyncpg.connect(made.owner)
         try:
-            await connection.execute(_STAGING)
-            await connection.copy_records_to_table(
-                "given", records=_records(users, last_seen, prefix)
-            )
-            values = await values_of(connection)
-            await connection.execute(insert_of(values, "given"))
+            await add_known(connection, _records(users, last_seen, prefix))
             await connection.execute("VACUUM ANALYZE users")
         finally:
             await connection.close()
         yield made
 
 
-def _records(users: int, last_seen: LastSeen, prefix: str) -> Iterator[tuple[str, int, datetime]]:
+async def add_known(connection: Connection, given: Iterable[Known]) -> None:
+    """Write users of these ids and parts, last seen then."""
+    await connection.execute(_STAGING)
+    await connection.copy_records_to_table("given", records=given)
+    await connection.execute(insert_of(await values_of(connection), "given"))
+
+
+def _records(users: int, last_seen: LastSeen, prefix: str) -> Iterator[Known]:
     for number in range(users):
         user = user_id(number, prefix=prefix)
         yield user, partition_of(user.encode(), topics.DEFAULT_PARTITIONS), last_seen(number)
