@@ -1,6 +1,7 @@
 """Where a user came from and on what: the channel and platform that their first event names."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -94,8 +95,15 @@ def _platform(context: Mapping[object, object]) -> str | None:
     return _platform_of(device, system, library)
 
 
-def _platform_of(device: object, system: object, library: object) -> str | None:
-    """Return the platform. A page in a browser is the web, whatever the system under it."""
+def _platform_of(*given: object) -> str | None:
+    """Return the platform that a device's type, a system's and a library's name mean."""
+    named = [each if isinstance(each, str) else None for each in given]
+    return _platform_named(*(None if each is None else each[:LONGEST_CHANNEL] for each in named))
+
+
+@lru_cache(maxsize=1024)  # few ever come, and each is looked up in several lists
+def _platform_named(device: str | None, system: str | None, library: str | None) -> str | None:
+    """A page in a browser is the web, whatever the system under it."""
     return (
         _meant(library, _BROWSER_LIBRARIES)
         or _meant(device, _DEVICES)

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from services.segmenter.domain.transition import Evidence, Transition
 from services.segmenter.usecases.ports import Retraction
@@ -32,6 +34,7 @@ RETURNING written.transition_id, written.user_id, written.kind, written.before, 
 """
 
 _INSTANTS = {"last_seen", "since"}
+_EVIDENCE = {field.name for field in fields(Evidence)}
 
 
 def row(transition: Transition) -> tuple[Any, ...]:
@@ -74,14 +77,14 @@ def transition_of(row: Mapping[str, Any]) -> Transition:
 
 
 def _evidence_json(evidence: Evidence) -> str:
-    given = {name: value for name, value in asdict(evidence).items() if value is not None}
-    return json.dumps(given, default=datetime.isoformat)
+    given = {name: value for name in _EVIDENCE if (value := getattr(evidence, name)) is not None}
+    return msgspec.json.encode(given).decode()
 
 
 def _evidence_of(text: str) -> Evidence:
     given = json.loads(text)
     read: dict[str, Any] = {
         name: datetime.fromisoformat(given[name]) if name in _INSTANTS else given[name]
-        for name in {field.name for field in fields(Evidence)} & given.keys()
+        for name in _EVIDENCE & given.keys()
     }
     return Evidence(**read)
