@@ -10,8 +10,10 @@ from services.api.outbound.snapshots import PostgresSnapshots
 from services.api.settings import Settings
 from shared.clock import clock_from
 from shared.configuration import parse_keys
+from shared.database.product import ProductZone, stored_zone
 from shared.http.guard import GuardLimits
 from shared.http.keys import KeyBook
+from shared.http.probes import Health
 from shared.http.server import HttpServer
 from shared.observability.metrics import Metrics
 from shared.process import Parts
@@ -29,6 +31,12 @@ class Api:
         )
         self._funnels = PostgresFunnelDefinitions(settings.postgres_dsn.get_secret_value())
         self._policies = PostgresPolicyChanges(settings.postgres_dsn.get_secret_value())
+        self._zone = ProductZone(
+            settings.postgres_dsn.get_secret_value(),
+            zone=settings.product_zone,
+            worker=SERVICE,
+            reader=stored_zone,
+        )
         clock = clock_from(settings.clock_file)
         self._watch = DatabaseWatch(self._snapshots.answers)
         app = build_app(
@@ -40,7 +48,7 @@ class Api:
             ),
             ages=Ages(clock, metrics),
             ready=self._watch.health,
-            live=self._watch.live,
+            live=self._live,
             metrics=metrics,
         )
         self._server = HttpServer(
@@ -54,6 +62,17 @@ class Api:
 
     def parts(self) -> Parts:
         return Parts(
-            [self._snapshots, self._funnels, self._policies, self._watch, self._server],
-            live=self._watch.live,
+            [
+                self._zone,
+                self._snapshots,
+                self._funnels,
+                self._policies,
+                self._watch,
+                self._server,
+            ],
+            live=self._live,
         )
+
+    def _live(self) -> Health:
+        watch, refusal = self._watch.live(), self._zone.ended()
+        return Health(watch.ok and not refusal, {**watch.checks, "product zone": refusal or "ok"})

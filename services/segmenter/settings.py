@@ -37,6 +37,11 @@ class Settings(CommonSettings, KafkaSettings, PostgresSettings):
         description="users a second that a process takes over to a policy that was activated",
     )
 
+    reconcile_every_s: float = Field(
+        300, ge=0, description="pause between recounts of a sample from the event log; 0: none"
+    )
+    reconcile_users: int = Field(20, ge=1, le=1_000, description="users of such a sample")
+
     @field_validator("event_log_days")
     @classmethod
     def _longer_than_repeats_may_take(cls, days: int) -> int:

@@ -12,7 +12,8 @@ from services.segmenter.inbound.job_runner import JobRunner
 from services.segmenter.inbound.live_funnels import LiveFunnels
 from services.segmenter.inbound.log_keeper import LogKeeper
 from services.segmenter.inbound.policy_jobs import APPLY, PREVIEW, ApplyPolicy, PreviewPolicy
-from services.segmenter.outbound import event_log, job_store
+from services.segmenter.inbound.reconciler import Pace, Reconciler
+from services.segmenter.outbound import event_log, job_store, recounting
 from services.segmenter.outbound.funnel_log import PostgresFunnelLog
 from services.segmenter.outbound.funnel_remains import PostgresFunnelRemains
 from services.segmenter.outbound.funnel_store import PostgresFunnelStore
@@ -24,6 +25,7 @@ from services.segmenter.usecases.run_jobs import JobKind
 from shared.clock import clock_from
 from shared.contracts import topics
 from shared.database.connection import Connection
+from shared.database.product import ProductZone, settle_zone
 from shared.http.probes import Health, probes_app
 from shared.http.server import HttpServer
 from shared.kafka.durable_log import DurableLog
@@ -50,6 +52,9 @@ class Segmenter:
             topics=[topics.TRANSITIONS.name],
         )
         self._room = Partitions(self._dsn, worker=self._worker)
+        self._zone = ProductZone(
+            self._dsn, zone=settings.product_zone, worker=self._worker, reader=settle_zone
+        )
         self._calendar = Calendar(ZoneInfo(settings.product_zone))
         event_lane = EventLane(
             store=PostgresStore,
@@ -61,18 +66,14 @@ class Segmenter:
             calendar=self._calendar,
             metrics=self._metrics,
         )
-        self._log_keeper = LogKeeper(
-            shelf=partial(event_log.opened, self._dsn, worker=self._worker),
-            clock=clock_from(settings.clock_file),
-            keep_for=timedelta(days=settings.event_log_days) if settings.event_log_days else None,
-            metrics=self._metrics,
-        )
+        self._log_keeper = self._keeping()
         self._jobs = JobRunner(
             desks=partial(job_store.opened, self._dsn, worker=self._worker),
             kinds=self._job_kinds(),
             clock=clock_from(settings.clock_file),
             metrics=self._metrics,
         )
+        self._reconciler = self._recounting()
         suffix = settings.group.removeprefix("segmenter")
         self._events = self._lanes(settings.group, topics.EVENTS.name, event_lane, log=self._log)
         self._letters = self._lanes(
@@ -89,6 +90,7 @@ class Segmenter:
     def parts(self) -> Parts:
         return Parts(
             [
+                self._zone,
                 self._server,
                 self._room,
                 self._log_keeper,
@@ -96,8 +98,28 @@ class Segmenter:
                 self._events,
                 self._letters,
                 self._jobs,
+                self._reconciler,
             ],
             live=self._live,
+        )
+
+    def _keeping(self) -> LogKeeper:
+        days = self._settings.event_log_days
+        return LogKeeper(
+            shelf=partial(event_log.opened, self._dsn, worker=self._worker),
+            clock=clock_from(self._settings.clock_file),
+            keep_for=timedelta(days=days) if days else None,
+            metrics=self._metrics,
+        )
+
+    def _recounting(self) -> Reconciler:
+        settings = self._settings
+        return Reconciler(
+            book=partial(recounting.opened, self._dsn, worker=self._worker),
+            calendar=self._calendar,
+            clock=clock_from(settings.clock_file),
+            pace=Pace(settings.reconcile_every_s, settings.reconcile_users),
+            metrics=self._metrics,
         )
 
     def _job_kinds(self) -> dict[str, JobKind[Connection]]:
@@ -142,6 +164,8 @@ class Segmenter:
         checks["log"] = self._log.ended() or "ok"
         checks["jobs"] = self._jobs.ended() or "ok"
         checks["log_keeper"] = self._log_keeper.ended() or "ok"
+        checks["product_zone"] = self._zone.ended() or "ok"
+        checks["reconciler"] = self._reconciler.ended() or "ok"
         return Health(all(each == "ok" for each in checks.values()), checks)
 
     def _ready(self) -> Health:

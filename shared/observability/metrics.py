@@ -152,6 +152,12 @@ EVENT_LOG_REACH_SECONDS = _gauge(
     "event_log_reach_seconds",
     "Product time now, less the beginning of the oldest day in the event log",
 )
+RECONCILED = _counter(
+    "reconciled_total",
+    "Users and cells recounted from the event log, by whether what is stored is the same",
+    "what",
+    "outcome",
+)
 JOB_STEPS = _counter(
     "job_steps_total", "Transactions of background jobs, by what became of them", "kind", "outcome"
 )

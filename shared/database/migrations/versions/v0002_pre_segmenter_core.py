@@ -14,7 +14,16 @@ depends_on = None
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     connection: Any = op.get_bind().connection.dbapi_connection
-    for part in ("lanes", "event_log", "users", "funnels", "jobs", "policies", "counters"):
+    for part in (
+        "lanes",
+        "event_log",
+        "users",
+        "funnels",
+        "jobs",
+        "policies",
+        "counters",
+        "identity",
+    ):
         script = Path(__file__).with_name(f"v0002_{part}.sql").read_text()
         # A whole script at once: the driver's prepared statements take one command each.
         connection.run_async(lambda driver, script=script: driver.execute(script))
