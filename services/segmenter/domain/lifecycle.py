@@ -84,7 +84,9 @@ def timeline(spans: Spans, policies: Policies) -> list[Step]:
     if not spans:
         return steps
     before: Lifecycle | None = None
-    for reign in _reigns_over(spans, policies):
+    for reign in policies.reigns:
+        if reign.until is not None and reign.until <= spans[0].start:
+            continue
         stretches: Iterable[_Stretch] = _stretches(
             _seen_by(reign.policy, spans, policies), reign.policy
         )
@@ -106,12 +108,6 @@ def state_at(spans: Spans, policies: Policies, instant: datetime) -> Lifecycle |
             break
         state = stretch.state
     return state
-
-
-def _reigns_over(spans: Spans, policies: Policies) -> Iterable[Reign]:
-    """Return the policies under which the user was active or still is known."""
-    begins = spans[0].start
-    return [each for each in policies.reigns if each.until is None or each.until > begins]
 
 
 def _seen_by(policy: Policy, spans: Spans, policies: Policies) -> Spans:
