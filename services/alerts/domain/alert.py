@@ -28,6 +28,7 @@ class Resolution(StrEnum):
 
     USER_RETURNED = "user_returned"
     RETRACTED = "retracted"
+    POLICY_CHANGED = "policy_changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,8 @@ def _taken_back(change: Change, firing: Alert | None, now: datetime) -> Alert | 
 def _overtaken(change: Change, firing: Alert | None) -> Alert | None:
     """Whatever the lifecycle changed to after a churn, the user was active in between.
 
-    That holds for a second churn too, and for news too old to raise an alert.
+    That holds for a second churn too, and for news too old to raise an alert; not where a policy was
+    activated that calls them something else.
     """
     if (
         firing is None
@@ -147,7 +149,9 @@ def _overtaken(change: Change, firing: Alert | None) -> Alert | None:
         or change.at <= firing.fired_at
     ):
         return None
-    return resolve(firing, at=change.at, resolution=Resolution.USER_RETURNED)
+    by_policy = change.reason is TransitionReason.POLICY_CHANGED
+    resolution = Resolution.POLICY_CHANGED if by_policy else Resolution.USER_RETURNED
+    return resolve(firing, at=change.at, resolution=resolution)
 
 
 def raise_alert(change: Change, *, now: datetime) -> Alert:

@@ -16,7 +16,14 @@ from services.alerts.domain.alert import (
     resolve,
 )
 from services.alerts.domain.notice import Step, delivery_id_of, notice
-from shared.vocabulary import AlertKind, AlertState, Lifecycle, Severity, TransitionStatus
+from shared.vocabulary import (
+    AlertKind,
+    AlertState,
+    Lifecycle,
+    Severity,
+    TransitionReason,
+    TransitionStatus,
+)
 from tests.unit.alerts.builders import NOW, change, churned, day, retraction, returned
 
 PLAYBOOKS = Path(next(iter(services.alerts.__path__))) / "playbooks"
@@ -77,6 +84,26 @@ def test_a_return_resolves_the_alert_even_when_it_is_old_news(*, historical: boo
 
     assert verdict.resolved == resolve(alert, at=day(40), resolution=Resolution.USER_RETURNED)
     assert verdict.raised is None
+
+
+def test_a_policy_that_calls_the_user_something_else_resolves_the_alert_and_says_so() -> None:
+    alert = firing(churned(day(30)))
+    changed = change(
+        Lifecycle.SILENT, day(40), reason=TransitionReason.POLICY_CHANGED, historical=True
+    )
+
+    verdict = judge(changed, firing=alert, warned_of=False, now=NOW)
+
+    assert verdict.resolved == resolve(alert, at=day(40), resolution=Resolution.POLICY_CHANGED)
+    assert verdict.raised is None
+
+
+def test_a_churn_that_only_a_policy_made_warns_nobody() -> None:
+    by_policy = churned(day(40), reason=TransitionReason.POLICY_CHANGED, historical=True)
+
+    verdict = judge(by_policy, firing=None, warned_of=False, now=NOW)
+
+    assert (verdict.raised, verdict.resolved, verdict.too_old) == (None, None, True)
 
 
 def test_a_change_from_before_the_churn_leaves_the_alert_firing() -> None:
