@@ -17,9 +17,10 @@ from services.segmenter.outbound import event_log, job_store, recounting
 from services.segmenter.outbound.funnel_log import PostgresFunnelLog
 from services.segmenter.outbound.funnel_remains import PostgresFunnelRemains
 from services.segmenter.outbound.funnel_store import PostgresFunnelStore
+from services.segmenter.outbound.identity_store import PostgresIdentities
 from services.segmenter.outbound.partitions import Partitions
 from services.segmenter.outbound.policy_book import PostgresPolicyBook
-from services.segmenter.outbound.profile_store import PostgresStore
+from services.segmenter.outbound.profile_store import KnownMerges, PostgresStore
 from services.segmenter.settings import Settings
 from services.segmenter.usecases.run_jobs import JobKind
 from shared.clock import clock_from
@@ -57,7 +58,8 @@ class Segmenter:
         )
         self._calendar = Calendar(ZoneInfo(settings.product_zone))
         event_lane = EventLane(
-            store=PostgresStore,
+            store=partial(PostgresStore, merges=KnownMerges()),
+            identities=PostgresIdentities,
             room=self._room,
             funnels=LiveFunnels(
                 stores=PostgresFunnelStore, day_of=self._calendar.day_of_microsecond

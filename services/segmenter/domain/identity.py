@@ -65,6 +65,14 @@ class Stored(Claim):
 
     fault: ClaimFault | None
 
+    @classmethod
+    def of(cls, claim: Claim, fault: ClaimFault | None) -> "Stored":
+        return cls(claim.claimed, claim.target, claim.at, claim.source, claim.event_id, fault)
+
+    @property
+    def holds(self) -> bool:
+        return self.fault is None
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:

@@ -11,6 +11,7 @@ from services.segmenter.inbound.live_funnels import LiveFunnels
 from services.segmenter.inbound.log_horizon import judge_age
 from services.segmenter.inbound.messages import messages_of
 from services.segmenter.usecases.fold_events import Folded, fold_events
+from services.segmenter.usecases.merge_users import Identities, Scene
 from services.segmenter.usecases.ports import NoRoomYet, Room, Store
 from services.segmenter.usecases.sweep_deadlines import sweep_deadlines
 from services.segmenter.usecases.write_history import History, Occasion
@@ -26,10 +27,11 @@ from shared.observability.metrics import Metrics
 class EventLane:
     """The segmenter's work on the events topic; keeps `LaneWork`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  built in one place
         self,
         *,
         store: Callable[[Connection], Store],
+        identities: Callable[[Connection], Identities],
         room: Room,
         funnels: LiveFunnels,
         live_window: timedelta,
@@ -37,6 +39,7 @@ class EventLane:
         metrics: Metrics,
     ) -> None:
         self._store = store
+        self._identities = identities
         self._room = room
         self._funnels = funnels
         self._live_window = live_window
@@ -71,8 +74,10 @@ class EventLane:
         try:
             rules = await store.rules()
             policies = rules.policies
+            folded_until = partial(_folded_until, connection, batch)
             folded = await fold_events(
-                decoded.events, occasion=occasion, policies=policies, store=store
+                decoded.events,
+                Scene(occasion, policies, store, self._identities(connection), folded_until),
             )
             await self._funnels.fold(
                 connection,
@@ -84,7 +89,7 @@ class EventLane:
                 occasion=occasion,
                 policies=policies,
                 store=store,
-                folded_until=partial(_folded_until, connection, batch),
+                folded_until=folded_until,
             )
             await store.count(occasion.cells, part=batch.part)
         except NoRoomYet as error:

@@ -1,6 +1,6 @@
 """Users, history and event log in Postgres, on the lane's connection and in its transaction."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
@@ -14,7 +14,16 @@ from services.segmenter.domain.transition import Transition
 from services.segmenter.outbound import activity_sql, history_sql, users_sql
 from services.segmenter.outbound.counter_sql import JOBS_SHARD, CounterStore, shard_of
 from services.segmenter.outbound.event_lines import EVENT_COLUMNS, event_lines
-from services.segmenter.usecases.ports import Due, EventKey, Folding, NoRoomYet, Retraction, Rules
+from services.segmenter.usecases.ports import (
+    Due,
+    EventKey,
+    Folding,
+    Locked,
+    NoRoomYet,
+    NoUser,
+    Retraction,
+    Rules,
+)
 from shared.database.arrays import text_array
 from shared.database.connection import Connection, translated
 
@@ -31,11 +40,35 @@ SELECT event_id FROM events WHERE source = $1 AND event_id = ANY ($2::text::text
 """
 
 
+class KnownMerges:
+    """Whose the ids are that were met lately: a hint, by which their users are locked in order from the start.
+
+    What the locked rows say is what counts.
+    """
+
+    MOST = 100_000
+
+    def __init__(self) -> None:
+        self._homes: dict[str, str] = {}
+
+    def homes(self, user_ids: Collection[str]) -> set[str]:
+        if not self._homes:
+            return set()
+        known = self._homes
+        return {known[each] for each in user_ids if each in known}
+
+    def note(self, others: Mapping[str, NoUser]) -> None:
+        if len(self._homes) > self.MOST:
+            self._homes.clear()
+        self._homes |= {each: row.merged_into for each, row in others.items() if row.merged_into}
+
+
 class PostgresStore:
     """Keeps the port `Store`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, merges: KnownMerges | None = None) -> None:
         self._connection = connection
+        self._merges = merges or KnownMerges()
 
     async def rules(self) -> Rules:
         with translated():
@@ -58,10 +91,27 @@ class PostgresStore:
                 known.update((source, row[0]) for row in rows)
         return known
 
-    async def lock(self, user_ids: Collection[str]) -> dict[str, Profile]:
+    async def lock(self, user_ids: Collection[str]) -> Locked:
+        locked = await self._lock({*user_ids, *self._merges.homes(user_ids)})
+        while locked.others:
+            self._merges.note(locked.others)
+            homes = {each.merged_into for each in locked.others.values() if each.merged_into}
+            missing = homes - locked.ids()
+            if not missing:
+                break
+            locked = locked.and_also(await self._lock(missing))
+        return locked
+
+    async def _lock(self, user_ids: Collection[str]) -> Locked:
         with translated():
             rows = await self._connection.fetch(users_sql.LOCK, text_array(list(user_ids)))
-        return {row[0]: users_sql.profile_of(row) for row in rows}
+        profiles, others = {}, {}
+        for row in rows:
+            if users_sql.merged_into(row) is None:
+                profiles[row[0]] = users_sql.profile_of(row)
+            else:
+                others[row[0]] = users_sql.no_user_of(row)
+        return Locked(profiles, others)
 
     async def lock_due(self, part: int, *, until: datetime, limit: int) -> Due:
         with translated():

@@ -1,6 +1,6 @@
 """Users as rows: the statements, and the way there and back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -9,18 +9,21 @@ from services.segmenter.domain.deadlines import Deadline
 from services.segmenter.domain.origin import Origin
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.spans import Span, Spans
+from services.segmenter.usecases.ports import NoUser
 from shared.database.arrays import instant_array, number_array, text_array, word_array
 from shared.vocabulary import Lifecycle
 
 _COLUMNS = """user_id, part, first_seen, last_seen, span_start, earlier_spans, lifecycle,
        lifecycle_since, deadline, deadline_to, event_count, known_at, policy_version, revision,
-       first_day, days, channel, platform"""
+       first_day, days, channel, platform, also_parts"""
 
 LOCK = f"""
-SELECT {_COLUMNS} FROM users WHERE user_id = ANY ($1::text::text[]) ORDER BY user_id FOR UPDATE
+SELECT {_COLUMNS}, merged_into FROM users WHERE user_id = ANY ($1::text::text[]) ORDER BY user_id FOR UPDATE
 """  # noqa: S608  constants only
 
-PAGE = f"SELECT {_COLUMNS} FROM users WHERE user_id > $1 ORDER BY user_id LIMIT $2"  # noqa: S608
+PAGE = f"""
+SELECT {_COLUMNS} FROM users WHERE user_id > $1 AND merged_into IS NULL ORDER BY user_id LIMIT $2
+"""  # noqa: S608
 
 # `check_at` is the deadline as of the last whole save, and never later than the deadline itself. It is what
 # the index is on: activity that only moves the deadline on leaves every index alone.
@@ -40,7 +43,7 @@ unnest($1::text::text[], $2::text::int[], $3::text::timestamptz[], $4::text::tim
        $5::text::timestamptz[], $6::text::text[], $7::text::text[], $8::text::timestamptz[],
        $9::text::timestamptz[], $10::text::text[], $11::text::bigint[], $12::text::timestamptz[],
        $13::text::int[], $14::text::int[], $15::text::int[], $16::text::text[], $17::text::text[],
-       $18::text::text[])
+       $18::text::text[], $19::text::text[])
 """
 
 ADD = f"""
@@ -48,12 +51,13 @@ INSERT INTO users ({_COLUMNS}, check_at, updated_at)
 SELECT user_id, part, first_seen, last_seen, span_start, earlier_spans::timestamptz[], lifecycle,
        lifecycle_since, deadline, deadline_to, event_count, known_at, policy_version, revision,
        DATE '0001-01-01' + (first_day - 1), decode(days, 'hex'), channel, platform,
-       deadline, $19::timestamptz
+       also_parts::int[], deadline, $20::timestamptz
 FROM {_ROWS} AS given ({_COLUMNS})
 ON CONFLICT (user_id) DO NOTHING
 RETURNING user_id
 """  # noqa: S608
 
+# Whoever is saved is a user, whatever the row was.
 SAVE = f"""
 UPDATE users
 SET part = given.part, first_seen = given.first_seen, last_seen = given.last_seen,
@@ -63,7 +67,8 @@ SET part = given.part, first_seen = given.first_seen, last_seen = given.last_see
     event_count = given.event_count, known_at = given.known_at,
     policy_version = given.policy_version, revision = given.revision,
     first_day = DATE '0001-01-01' + (given.first_day - 1), days = decode(given.days, 'hex'),
-    channel = given.channel, platform = given.platform, updated_at = $19::timestamptz
+    channel = given.channel, platform = given.platform, also_parts = given.also_parts::int[],
+    merged_into = NULL, updated_at = $20::timestamptz
 FROM {_ROWS} AS given ({_COLUMNS})
 WHERE users.user_id = given.user_id
 """  # noqa: S608
@@ -103,6 +108,9 @@ def columns(profiles: Sequence[Profile]) -> list[str]:
         word_array([profile.days.to_bytes().hex() for profile in profiles]),
         text_array([profile.origin.channel for profile in profiles]),
         text_array([profile.origin.platform for profile in profiles]),
+        text_array(
+            [number_array(each.also_parts) if each.also_parts else "{}" for each in profiles]
+        ),
     ]
 
 
@@ -124,6 +132,7 @@ def profile_of(row: Sequence[Any]) -> Profile:
     (
         user_id, part, first_seen, last_seen, span_start, earlier, lifecycle, lifecycle_since, deadline,
         deadline_to, event_count, known_at, policy_version, revision, first_day, days, channel, platform,
+        also_parts, *_,
     ) = row  # fmt: skip
     spans: Spans = (Span(span_start, last_seen),)
     if earlier:
@@ -144,7 +153,18 @@ def profile_of(row: Sequence[Any]) -> Profile:
         else ActiveDays.from_bytes(first_day.toordinal(), days),
         Origin(channel, platform),
         revision,
+        tuple(also_parts) if also_parts else (),
     )
+
+
+def merged_into(row: Sequence[Any]) -> str | None:
+    """Return what a row of `LOCK` says of whose it is; None: it is a user."""
+    home: str | None = row[-1]
+    return home
+
+
+def no_user_of(row: Mapping[str, Any]) -> NoUser:
+    return NoUser(row["merged_into"], row["revision"], row["part"], tuple(row["also_parts"]))
 
 
 def _earlier(spans: Spans) -> str:

@@ -41,7 +41,7 @@ async def apply_policy(  # noqa: PLR0913  what holds for a lane's batch, taken a
     """
     locked = await store.lock(user_ids)
     current = policies.current.version
-    outdated = [each for each in locked.values() if each.policy_version < current]
+    outdated = [each for each in locked.profiles.values() if each.policy_version < current]
     adopted = await adopt_policies(outdated, policies=policies, store=store)
     by_part: dict[int, list[Change]] = defaultdict(list)
     for change in adopted.values():
@@ -65,7 +65,8 @@ def _settled(
 ) -> Change:
     """Let time pass for a user as far as both their partition and the one they come by next are folded."""
     comes_by = partition_of(change.profile.user_id.encode(), max(watermarks, default=0) + 1)
-    reached = [watermarks.get(part) for part in {change.profile.part, comes_by}]
+    parts = {change.profile.part, comes_by, *change.profile.also_parts}
+    reached = [watermarks.get(part) for part in parts]
     if None in reached:
         return change
     return pass_time(change, min(each for each in reached if each is not None), policies)

@@ -2,12 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.origin import Origin, origin_of
-from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import (
     Arrivals,
     Change,
@@ -18,9 +17,13 @@ from services.segmenter.domain.profile import (
 )
 from services.segmenter.domain.transition import Cause
 from services.segmenter.usecases.adopt_policies import adopt_policies
-from services.segmenter.usecases.ports import EventKey, Folding, Store
+from services.segmenter.usecases.judge_claims import claims_of, ids_in
+from services.segmenter.usecases.merge_users import Merged, Scene, merge_users
+from services.segmenter.usecases.ports import EventKey, Folding, Locked, NoUser, Store
+from services.segmenter.usecases.reach import reach_of
 from services.segmenter.usecases.write_history import History, Occasion, write_history
 from shared.contracts.events import EventEnvelope
+from shared.errors import RetryableError
 
 # A repeat is dropped if it comes within this time of the first; SDKs try for at most 12 hours, and
 # pages that were offline for longer. Source: docs/lifecycle.md.
@@ -36,13 +39,18 @@ class Folded:
     duplicates: int = 0
     inactive: int = 0
     fresh: Sequence[Folding] = ()
+    merged: Merged = field(default_factory=lambda: Merged(Locked()))
 
 
 @dataclass(slots=True)
 class _Activity:
-    """One user's active events of the batch, in the order of the log."""
+    """One user's active events of the batch, in the order of the log.
+
+    `elsewhere`: some came under another id of theirs.
+    """
 
     events: list[EventEnvelope] = field(default_factory=list)
+    elsewhere: bool = False
 
     def arrivals(self, occasion: Occasion, *, first_seen: datetime | None) -> Arrivals:
         """Return when they were, with the origin where nothing earlier is known of the user."""
@@ -55,6 +63,7 @@ class _Activity:
             occasion.part,
             _days(instants, earliest, occasion.calendar),
             self._origin_at(earliest) if is_first else None,
+            self.elsewhere,
         )
 
     def _origin_at(self, instant: datetime) -> Origin:
@@ -65,42 +74,49 @@ class _Activity:
         return next((event for event in self.events if event.timestamp == at), None)
 
 
-async def fold_events(
-    events: Sequence[Folding], *, occasion: Occasion, policies: Policies, store: Store
-) -> Folded:
+class UsersMoved(RetryableError):
+    """An id became another user's while this transaction met it for the first time: begin anew."""
+
+
+async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
     """Apply the events that are not known yet. The order of arrival does not matter to the result.
 
-    Users who are touched are also taken through what is due for them by the watermark.
+    Users who are touched are also taken through what is due for them by the watermark. Raises UsersMoved.
     """
     if not events:
         return Folded(History())
+    occasion, store = scene.occasion, scene.store
+    claims = claims_of([each.event for each in events])
+    touched = {each.event.user_id for each in events if each.event.active}
     # Locked before the log is asked: what another lane folds for these users is in it by then.
-    profiles = await store.lock({each.event.user_id for each in events if each.event.active})
+    locked = await store.lock(touched | ids_in(claims) if claims else touched)
     fresh = await _without_repeats(events, store=store)
-    activity = _activity_of(fresh)
-    begun = await _begin_users(
-        {user_id: each for user_id, each in activity.items() if user_id not in profiles},
-        occasion=occasion,
-        policies=policies,
-        store=store,
-    )
-    made_elsewhere = activity.keys() - profiles.keys() - begun.keys()
+    merged = Merged(locked)
+    if claims:
+        merged = await merge_users(claims_of([each.event for each in fresh]), locked, scene)
+        locked = merged.locked
+    activity = _activity_of(fresh, locked)
+    begun = await _begin_users(activity, locked, scene)
+    made_elsewhere = activity.keys() - locked.profiles.keys() - begun.keys()
     if made_elsewhere:  # by another lane, in between: a user's events may come by two partitions
-        profiles |= await store.lock(made_elsewhere)
+        locked = locked.and_also(await store.lock(made_elsewhere))
+        if made_elsewhere & locked.others.keys():
+            raise UsersMoved("an id has become another user's")
         fresh = await _not_in_log(fresh, store=store)
-        activity = _activity_of(fresh)
-    moved = await _move_users(profiles, activity, occasion=occasion, policies=policies, store=store)
-    changes = [*begun.values(), *moved]
-    occasion.count(changes, policies)
+        activity = _activity_of(fresh, locked)
+    moved = await _move_users(merged.changes, locked.profiles, activity, scene)
+    changes = [*begun.values(), *moved, *merged.gone]
+    occasion.count(changes, scene.policies)
     await store.add_events(fresh, part=occasion.part)
     history = await write_history(
         changes,
         occasion=occasion,
         store=store,
-        cause_of=lambda user_id, at: _cause(activity[user_id], at, occasion.live_window),
+        cause_of=lambda user_id, at: _cause(activity.get(user_id), at, occasion.live_window),
+        homes=merged.homes,
     )
     inactive = sum(not each.event.active for each in fresh)
-    return Folded(history, len(fresh) - inactive, len(events) - len(fresh), inactive, fresh)
+    return Folded(history, len(fresh) - inactive, len(events) - len(fresh), inactive, fresh, merged)
 
 
 async def _without_repeats(events: Sequence[Folding], *, store: Store) -> list[Folding]:
@@ -123,55 +139,89 @@ def _looked_up_since(events: Collection[Folding]) -> datetime:
     return min([each.event.received_at for each in events]) - DUPLICATE_WINDOW
 
 
-def _activity_of(events: Iterable[Folding]) -> dict[str, _Activity]:
+def _activity_of(events: Iterable[Folding], locked: Locked) -> dict[str, _Activity]:
     """Group the events that are something a user did (Segment's `context.active` says what is not)."""
     users: dict[str, _Activity] = defaultdict(_Activity)
     for event, _ in events:
         if event.active:
             users[event.user_id].events.append(event)
+    for user_id in users.keys() & locked.others.keys():
+        home = locked.root_of(user_id)
+        if home != user_id:
+            users[home].events += users.pop(user_id).events
+            users[home].elsewhere = True
     return users
 
 
 async def _begin_users(
-    activity: Mapping[str, _Activity], *, occasion: Occasion, policies: Policies, store: Store
+    activity: Mapping[str, _Activity], locked: Locked, scene: Scene
 ) -> dict[str, Change]:
-    begun = {
-        user_id: _settle(
-            begin(user_id, each.arrivals(occasion, first_seen=None), policies), occasion, policies
-        )
-        for user_id, each in sorted(activity.items())
+    """Begin the users that nothing is known of, and save them where nobody else has meanwhile."""
+    occasion, policies, store = scene.occasion, scene.policies, scene.store
+    activity = {
+        user_id: each for user_id, each in activity.items() if user_id not in locked.profiles
     }
-    if not begun:
+    if not activity:
         return {}
-    added = await store.add_users([change.profile for change in begun.values()], now=occasion.now)
-    return {user_id: change for user_id, change in begun.items() if user_id in added}
+    folded: Mapping[int, datetime | None] = {}
+    if any(each.also_parts for each in locked.others.values()):
+        folded = await scene.folded_until()
+    begun = {}
+    for user_id, each in sorted(activity.items()):
+        change = begin(user_id, each.arrivals(occasion, first_seen=None), policies)
+        change = _in_its_row(change, locked.others.get(user_id))
+        begun[user_id] = _settle(change, folded, scene)
+    vacant = [each.profile for each in begun.values() if each.profile.user_id in locked.others]
+    if vacant:
+        await store.save_users(vacant, now=occasion.now)
+    new = [each.profile for each in begun.values() if each.profile.user_id not in locked.others]
+    added = await store.add_users(new, now=occasion.now) if new else set()
+    return {
+        each: change for each, change in begun.items() if each in locked.others or each in added
+    }
+
+
+def _in_its_row(change: Change, row: NoUser | None) -> Change:
+    """Return the begun user with what a row of nobody keeps of its id."""
+    if row is None:
+        return change
+    part = row.part if row.also_parts else change.profile.part
+    profile = replace(change.profile, part=part, also_parts=row.also_parts, revision=row.revision)
+    return replace(change, profile=profile)
 
 
 async def _move_users(
+    merged: Mapping[str, Change],
     profiles: Mapping[str, Profile],
     activity: Mapping[str, _Activity],
-    *,
-    occasion: Occasion,
-    policies: Policies,
-    store: Store,
+    scene: Scene,
 ) -> list[Change]:
-    """Move the locked users who were active on; return what changed, already saved."""
+    """Move the locked users who were active on; return what changed, already saved.
+
+    `merged`: what has become of users by what their ids are; saved so, and their changes begin there.
+    """
+    occasion, policies, store = scene.occasion, scene.policies, scene.store
     touched = [profiles[user_id] for user_id in activity if user_id in profiles]
     adopted = await adopt_policies(touched, policies=policies, store=store)
+    folded: Mapping[int, datetime | None] = {}
+    if any(each.also_parts for each in touched):
+        folded = await scene.folded_until()
     moved = []
     for user_id, change in adopted.items():
         arrivals = activity[user_id].arrivals(occasion, first_seen=change.profile.first_seen)
         advanced = advance(change.profile, arrivals, policies)
         if change.profile is not change.before:
             advanced = change.then(advanced)
-        moved.append(_settle(advanced, occasion, policies))
+        if user_id in merged:
+            advanced = merged[user_id].then(advanced)
+        moved.append(_settle(advanced, folded, scene))
     extended = [change.profile for change in moved if change.only_extended]
     saved = [change.profile for change in moved if not change.only_extended]
     if extended:
         await store.extend_users(extended, now=occasion.now)
     if saved:
         await store.save_users(saved, now=occasion.now)
-    return moved
+    return [*moved, *(change for user_id, change in merged.items() if user_id not in activity)]
 
 
 def _days(instants: Sequence[datetime], earliest: datetime, calendar: Calendar) -> Sequence[int]:
@@ -181,14 +231,15 @@ def _days(instants: Sequence[datetime], earliest: datetime, calendar: Calendar) 
     return list({calendar.day_of(instant) for instant in instants})
 
 
-def _settle(change: Change, occasion: Occasion, policies: Policies) -> Change:
-    if occasion.watermark is None:
-        return change
-    return pass_time(change, occasion.watermark, policies)
+def _settle(change: Change, folded: Mapping[int, datetime | None], scene: Scene) -> Change:
+    profile, until = change.profile, scene.occasion.watermark
+    if profile.also_parts:
+        until = reach_of(profile.part, profile.also_parts, folded, scene.occasion)
+    return change if until is None else pass_time(change, until, scene.policies)
 
 
-def _cause(activity: _Activity, at: datetime, live_window: timedelta) -> Cause | None:
-    event = activity.cause_of(at)
+def _cause(activity: _Activity | None, at: datetime, live_window: timedelta) -> Cause | None:
+    event = None if activity is None else activity.cause_of(at)
     if event is None:
         return None
     late = event.timestamp < event.received_at - live_window

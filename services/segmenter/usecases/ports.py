@@ -1,7 +1,7 @@
 """What folding needs of the world: one store, on the lane's own transaction."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -57,6 +57,41 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class NoUser:
+    """A row that is no user: its id is another user's, or nobody's (''), who has come by these partitions."""
+
+    merged_into: str
+    revision: int
+    part: int
+    also_parts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """Rows that are locked: users, and those that are none, by their ids."""
+
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    others: dict[str, NoUser] = field(default_factory=dict)
+
+    def ids(self) -> set[str]:
+        return self.profiles.keys() | self.others.keys()
+
+    def root_of(self, user_id: str) -> str:
+        """Return the id of the user whose the id is; itself where nothing else is known."""
+        other = self.others.get(user_id)
+        return user_id if other is None else other.merged_into or user_id
+
+    def and_also(self, later: "Locked") -> "Locked":
+        """Return both, of which `later` knows better."""
+        return Locked(
+            {each: profile for each, profile in self.profiles.items() if each not in later.others}
+            | later.profiles,
+            {each: other for each, other in self.others.items() if each not in later.profiles}
+            | later.others,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What holds in a transaction: every policy ever activated, and the version of the funnels."""
 
@@ -83,8 +118,8 @@ class Store(Protocol):
         """Return which of the keys the log holds among what was received since that instant."""
         ...
 
-    async def lock(self, user_ids: Collection[str]) -> dict[str, Profile]:
-        """Return those users that exist, locked in the order of their ids."""
+    async def lock(self, user_ids: Collection[str]) -> Locked:
+        """Return those rows that exist, and the users whose these ids are, locked in the order of their ids."""
         ...
 
     async def lock_due(self, part: int, *, until: datetime, limit: int) -> Due:

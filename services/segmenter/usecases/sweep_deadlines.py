@@ -1,6 +1,6 @@
 """Let time pass for the users whose deadline is due."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -9,11 +9,9 @@ from services.segmenter.domain.profile import Profile, pass_time
 from services.segmenter.usecases.adopt_policies import adopt_policies
 from services.segmenter.usecases.keep_changes import keep_changes
 from services.segmenter.usecases.ports import Store
+from services.segmenter.usecases.reach import FoldedUntil, reach_of
 from services.segmenter.usecases.write_history import History, Occasion
 from shared.kafka.partitioner import partition_of
-
-# Says of every partition of the topic, by its number, up to when it is folded; None: it has not begun.
-FoldedUntil = Callable[[], Awaitable[Mapping[int, datetime | None]]]
 
 SWEEP_LIMIT = 1_000
 
@@ -45,7 +43,7 @@ async def sweep_deadlines(
     due = await store.lock_due(occasion.part, until=occasion.watermark, limit=limit)
     if not due.profiles:
         return Swept(held_up=due.found > 0)
-    until = _until(due.profiles, await folded_until(), part=occasion.part, own=occasion.watermark)
+    until = _until(due.profiles, await folded_until(), occasion)
     reached = [each for each in due.profiles if each.user_id in until]
     adopted = await adopt_policies(reached, policies=policies, store=store)
     history = await keep_changes(
@@ -64,11 +62,7 @@ async def sweep_deadlines(
 
 
 def _until(
-    profiles: Sequence[Profile],
-    folded_until: Mapping[int, datetime | None],
-    *,
-    part: int,
-    own: datetime,
+    profiles: Sequence[Profile], folded_until: Mapping[int, datetime | None], occasion: Occasion
 ) -> dict[str, datetime]:
     """Return up to when time may pass for each user, without those for whom that is before their deadline.
 
@@ -76,10 +70,12 @@ def _until(
     one of them is folded the old partition sweeps the user, but no further than the new one is folded.
     """
     until: dict[str, datetime] = {}
+    own = occasion.watermark
+    assert own is not None  # noqa: S101  asked before
+    partitions = max(folded_until, default=occasion.part) + 1
     for profile in profiles:
-        comes_by = partition_of(profile.user_id.encode(), max(folded_until, default=part) + 1)
-        folded = own if comes_by == part else folded_until.get(comes_by, own)
-        reach = None if folded is None else min(own, folded)
+        comes_by = partition_of(profile.user_id.encode(), partitions)
+        reach = reach_of(occasion.part, (comes_by, *profile.also_parts), folded_until, occasion)
         # Where nothing is due yet, the store learns by the saving when to look again.
         if reach is not None and (not _is_due(profile, own) or _is_due(profile, reach)):
             until[profile.user_id] = reach

@@ -56,23 +56,34 @@ Was = tuple[str, Lifecycle]  # a user, and what they had become
 
 
 async def write_history(
-    changes: Sequence[Change], *, occasion: Occasion, store: Store, cause_of: CauseOf
+    changes: Sequence[Change],
+    *,
+    occasion: Occasion,
+    store: Store,
+    cause_of: CauseOf,
+    homes: Mapping[str, str] | None = None,
 ) -> History:
-    """Write what the changes of users, who are saved, mean for their history."""
+    """Write what the changes of users, who are saved, mean for their history.
+
+    `homes`: ids that are no users any more → whose they are now, and so what they lived through.
+    """
     repealed = await _retract(
         [(change, step) for change in changes for step in change.repealed],
         occasion=occasion,
         store=store,
         because=REPEALED,
     )
-    retracted = await _retract(
-        [(change, step) for change in changes for step in change.retracted],
-        occasion=occasion,
-        store=store,
-        because=CONTRADICTED,
-    )
+    reasons: dict[str, list[tuple[Change, Step]]] = {}
+    for change in changes:
+        steps = reasons.setdefault(change.because or CONTRADICTED, [])
+        steps += [(change, step) for step in change.retracted]
+    retracted = [
+        each
+        for because, steps in reasons.items()
+        for each in await _retract(steps, occasion=occasion, store=store, because=because)
+    ]
     taken_back = [*repealed, *retracted]
-    known, moved = _causes_of(taken_back), _live_among(taken_back)
+    known, moved = _causes_of(taken_back, homes or {}), _live_among(taken_back, homes or {})
     written = [
         _transition(step, change, _setting(change, step, occasion, moved), cause_of, known)
         for change in changes
@@ -135,13 +146,17 @@ def _cause(
     return cause
 
 
-def _live_among(retracted: Sequence[Transition]) -> set[Was]:
-    return {(each.user_id, each.after) for each in retracted if not each.historical}
-
-
-def _causes_of(retracted: Sequence[Transition]) -> dict[Moment, Cause]:
+def _live_among(retracted: Sequence[Transition], homes: Mapping[str, str]) -> set[Was]:
     return {
-        (each.user_id, each.at): Cause(source, event_id, each.historical)
+        (homes.get(each.user_id, each.user_id), each.after)
+        for each in retracted
+        if not each.historical
+    }
+
+
+def _causes_of(retracted: Sequence[Transition], homes: Mapping[str, str]) -> dict[Moment, Cause]:
+    return {
+        (homes.get(each.user_id, each.user_id), each.at): Cause(source, event_id, each.historical)
         for each in retracted
         if (source := each.evidence.source) and (event_id := each.evidence.event_id)
     }

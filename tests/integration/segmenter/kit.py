@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,8 +16,9 @@ from services.segmenter.domain.calendar import Calendar
 from services.segmenter.inbound.event_lane import EventLane
 from services.segmenter.inbound.live_funnels import LiveFunnels
 from services.segmenter.outbound.funnel_store import PostgresFunnelStore
+from services.segmenter.outbound.identity_store import PostgresIdentities
 from services.segmenter.outbound.partitions import Partitions
-from services.segmenter.outbound.profile_store import PostgresStore
+from services.segmenter.outbound.profile_store import KnownMerges, PostgresStore
 from shared.contracts.codec import decode_transition, encode
 from shared.contracts.events import EventEnvelope
 from shared.contracts.transitions import TransitionMessage
@@ -180,7 +182,8 @@ async def site_on(database: Database) -> AsyncIterator[Site]:
     owner = await asyncpg.connect(database.owner)
     room = Partitions(database.segmenter, worker="test")
     lane = EventLane(
-        store=PostgresStore,
+        store=partial(PostgresStore, merges=KnownMerges()),
+        identities=PostgresIdentities,
         room=room,
         funnels=live_funnels(),
         live_window=DAY,

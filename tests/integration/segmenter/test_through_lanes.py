@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -10,8 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.inbound.event_lane import EventLane
+from services.segmenter.outbound.identity_store import PostgresIdentities
 from services.segmenter.outbound.partitions import Partitions
-from services.segmenter.outbound.profile_store import PostgresStore
+from services.segmenter.outbound.profile_store import KnownMerges, PostgresStore
 from shared.clock import Clock
 from shared.contracts.codec import encode
 from shared.contracts.events import EventEnvelope
@@ -55,7 +57,8 @@ class Crew:
             worker=name,
             topics=[made.topic],
             work=EventLane(
-                store=PostgresStore,
+                store=partial(PostgresStore, merges=KnownMerges()),
+                identities=PostgresIdentities,
                 room=room,
                 funnels=live_funnels(),
                 live_window=DAY,
