@@ -84,6 +84,12 @@ def test_two_users_who_turn_out_to_be_one_count_as_if_they_had_always_been(
     )
 
 
+def test_what_is_known_of_days_whose_marks_are_gone_outlasts_a_merge() -> None:
+    joined = Marks((), {0: 2, 1: 1}).union(Marks((), {0: 1, 1: 3, 2: 1}, truncated=True))
+
+    assert joined == Marks((), {0: 2, 1: 3, 2: 1}, truncated=True)
+
+
 @given(st.lists(histories, min_size=1, max_size=4), st.integers(1, 3))
 def test_marks_that_can_no_longer_matter_go_without_a_trace(
     batches: list[list[Happened]], steps: int
@@ -191,6 +197,7 @@ ROWS: Sequence[tuple[str, list[tuple[int, int]], dict[int, int]]] = [
     ("events of one instant follow in the order of the steps", [(1, C), (1, B), (1, A)], {0: 3}),
     ("one event is one step only", [(0, A | B), (1, C)], {0: 1}),
     ("but of several, each is another one", [(0, A | B), (1, A | B), (1, C)], {0: 3}),
+    ("events that are alike, at one instant, are several", [(0, A | B), (0, A | B)], {0: 2}),
     ("without a first step nobody enters", [(0, B), (1, C)], {}),
 ]
 
