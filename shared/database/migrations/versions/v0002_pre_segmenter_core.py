@@ -23,6 +23,7 @@ def upgrade() -> None:
         "policies",
         "counters",
         "identity",
+        "rebuild",
     ):
         script = Path(__file__).with_name(f"v0002_{part}.sql").read_text()
         # A whole script at once: the driver's prepared statements take one command each.

@@ -1,0 +1,139 @@
+"""Mends the users who differ from the event log, one by one, while the lanes go on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.segmenter.domain.calendar import Calendar
+from services.segmenter.domain.rebuilding import Verdict, judge
+from services.segmenter.inbound.messages import message_of, messages_of
+from services.segmenter.usecases.mend_user import (
+    NOT_IN_THE_LOG,
+    Mended,
+    MendingDesk,
+    mend_user,
+)
+from services.segmenter.usecases.ports import NoRoomYet, Room, Store
+from services.segmenter.usecases.rebuild import Reader, Rules
+from services.segmenter.usecases.rebuild_ports import Snapshot
+from services.segmenter.usecases.write_history import History, Occasion
+from shared.clock import Clock
+from shared.database import outbox
+from shared.database.connection import Connection, translated
+from shared.errors import RetryableError
+from shared.lanes.limits import Backoff, LaneLimits
+from shared.lanes.work import OutboxMessage
+from shared.vocabulary import TransitionStatus
+
+# A user who changes each time between the look and the lock is left for the next rebuild.
+ATTEMPTS = 8
+AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the mender works: fresh snapshots to read from, and transactions to write in."""
+
+    snapshots: Callable[[], AbstractAsyncContextManager[Snapshot]]
+    transactions: Callable[[], AbstractAsyncContextManager[Connection]]
+    stores: Callable[[Connection], Store]
+    desks: Callable[[Connection], MendingDesk]
+    room: Room
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How it mends. `rate`: so many users a second."""
+
+    group: str
+    calendar: Calendar
+    live_window: timedelta
+    clock: Clock
+    rate: float
+
+
+class Mender:
+    """Reads without locks, and locks a user only to write: nobody waits while their events are read."""
+
+    def __init__(self, places: Places, manner: Manner) -> None:
+        self._places = places
+        self._manner = manner
+
+    async def mend_all(
+        self, pages: AsyncIterator[Sequence[str]]
+    ) -> AsyncIterator[tuple[str, bool]]:
+        """Mend the users; yield each with whether they are right now. Raises StoreUnavailable."""
+        loop = asyncio.get_running_loop()
+        pause_s = 1 / self._manner.rate
+        free_at = loop.time()
+        async for user_ids in pages:
+            for user_id in user_ids:
+                await asyncio.sleep(max(0.0, free_at - loop.time()))
+                free_at = max(free_at, loop.time() - 1.0) + pause_s
+                yield user_id, await self.mend(user_id)
+
+    async def mend(self, user_id: str) -> bool:
+        """Mend a user; say whether they are right now, or were so by themselves."""
+        backoff = Backoff(LaneLimits())
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                if await self._try(user_id):
+                    return True
+            except NoRoomYet as error:
+                self._places.room.forget()
+                await self._places.room.ensure(days=(), months=error.months)
+            except RetryableError:
+                if attempt == ATTEMPTS:
+                    raise
+                await asyncio.sleep(backoff.next_s())
+        return False
+
+    async def _try(self, user_id: str) -> bool:
+        async with self._places.snapshots() as snapshot:
+            rules = Rules(await snapshot.times(), self._manner.calendar)
+            reader = Reader(snapshot, rules, user_ids=[user_id])
+            found = [each async for page in reader.pages() for each in page]
+        verdicts = [judge(each, rules.times) for each in found]
+        for verdict in verdicts:
+            if verdict.differs and not await self._mend(verdict, rules):
+                return False
+        return True
+
+    async def _mend(self, verdict: Verdict, rules: Rules) -> bool:
+        now = self._manner.clock.now()
+        part = _part_of(verdict)
+        occasion = Occasion(part, now, None, self._manner.live_window, self._manner.calendar)
+        async with self._places.transactions() as connection:
+            mended = await mend_user(
+                verdict,
+                occasion=occasion,
+                policies=rules.times.policies,
+                desk=self._places.desks(connection),
+                store=self._places.stores(connection),
+            )
+            if mended is None:
+                return False
+            messages = _messages(mended, occasion)
+            if messages:
+                with translated():
+                    await outbox.insert(connection, self._manner.group, part, messages=messages)
+        return True
+
+
+def _part_of(verdict: Verdict) -> int:
+    """Return the partition whose outbox tells of the user."""
+    if verdict.rebuilt is not None:
+        return verdict.rebuilt.profile.part
+    stored = verdict.found.stored
+    return 0 if stored is None else stored.part
+
+
+def _messages(mended: Mended, occasion: Occasion) -> list[tuple[str, bytes, bytes, datetime]]:
+    told: list[OutboxMessage] = [
+        message_of(each, TransitionStatus.RETRACTED, at=occasion.now, because=NOT_IN_THE_LOG)
+        for each in mended.retracted
+    ]
+    told += messages_of(History(written=mended.written), at=occasion.now)
+    return [(each.topic, each.key, each.value, each.at) for each in told]

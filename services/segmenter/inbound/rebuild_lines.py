@@ -1,0 +1,121 @@
+"""What a rebuild finds, as lines of JSON for whoever started it: how far it is, each difference, and the end."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, TextIO
+
+from services.segmenter.domain.active_days import ActiveDays
+from services.segmenter.domain.lifecycle import Step
+from services.segmenter.domain.rebuilding import Difference, StepDifference, Verdict
+from services.segmenter.domain.spans import Span
+from services.segmenter.usecases.rebuild import Progress
+from services.segmenter.usecases.rebuild_ports import CellDifference
+
+EVERY_S = 0.2  # progress; differences are told at once
+
+
+class Lines:
+    """Writes one object a line, and counts the differences by kind."""
+
+    def __init__(self, out: TextIO, *, clock: Callable[[], float]) -> None:
+        self._out = out
+        self._clock = clock
+        self._next = 0.0
+        self.kinds: Counter[str] = Counter()
+
+    def progress(self, stage: str, done: int, total: int, *, events: int = 0) -> None:
+        """Tell how far it is, now and then."""
+        now = self._clock()
+        if now >= self._next:
+            self._next = now + EVERY_S
+            self._write(
+                {"type": "progress", "stage": stage, "done": done, "total": total, "events": events}
+            )
+
+    def verdict(self, verdict: Verdict) -> None:
+        for field in verdict.fields:
+            self._difference("user", _field(field))
+        for step in verdict.steps:
+            self._difference("transition", _step(step))
+
+    def cells(self, cells: Sequence[CellDifference]) -> None:
+        for each in cells:
+            for name, stored in each.stored.items():
+                if stored != each.rebuilt[name]:
+                    place = {key: _plain(value) for key, value in each.cell.items()}
+                    self._difference(
+                        each.table,
+                        {
+                            "cell": place,
+                            "field": name,
+                            "stored": stored,
+                            "rebuilt": each.rebuilt[name],
+                        },
+                    )
+
+    def left(self, user_id: str) -> None:
+        self._write({"type": "left", "user_id": user_id})
+
+    def done(self, progress: Progress, **more: object) -> None:
+        self._write(
+            {
+                "type": "done",
+                "users": progress.looked_at,
+                "events": progress.events,
+                "skipped": progress.skipped,
+                "users_differing": progress.differing,
+                "differences": dict(sorted(self.kinds.items())),
+                **more,
+            }
+        )
+
+    def _difference(self, kind: str, what: Mapping[str, object]) -> None:
+        self.kinds[kind] += 1
+        self._write({"type": "difference", "kind": kind, **what})
+
+    def _write(self, line: Mapping[str, object]) -> None:
+        self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._out.flush()
+
+
+def _field(difference: Difference) -> dict[str, object]:
+    both = difference.stored, difference.rebuilt
+    if isinstance(both[0], ActiveDays) and isinstance(both[1], ActiveDays):
+        # Only those that the other has not: a list of all would hide them.
+        both = _dates(both[0], both[1]), _dates(both[1], both[0])
+    return {
+        "user_id": difference.user_id,
+        "field": difference.field,
+        "stored": _plain(both[0]),
+        "rebuilt": _plain(both[1]),
+    }
+
+
+def _step(difference: StepDifference) -> dict[str, object]:
+    step: Step = difference.step
+    return {
+        "user_id": difference.user_id,
+        "what": difference.what,
+        "at": _plain(step.at),
+        "before": step.before,
+        "after": step.after,
+        "reason": step.reason,
+        "policy_version": step.policy_version,
+    }
+
+
+def _dates(days: ActiveDays, without: ActiveDays) -> list[str]:
+    return [date.fromordinal(day).isoformat() for day in days if day not in without]
+
+
+def _plain(value: object) -> Any:
+    """Return a value as JSON has it."""
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, Span):
+        return [_plain(value.start), _plain(value.end)]
+    if isinstance(value, (tuple, list)):
+        return [_plain(each) for each in value]
+    return value

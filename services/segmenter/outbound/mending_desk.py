@@ -1,0 +1,43 @@
+"""One user's row and events, on the connection and in the transaction that mends the user."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from services.segmenter.usecases.mend_user import Logged
+from shared.database.connection import Connection, translated
+
+_LOCK = "SELECT xmin::text FROM users WHERE user_id = $1 FOR UPDATE"
+
+_REMOVE = "DELETE FROM users WHERE user_id = $1"
+
+_EVENTS_AT = """
+SELECT DISTINCT ON ("timestamp") "timestamp" AS at, source, event_id, received_at, historical FROM events
+WHERE user_id = ANY ($1::text[]) AND "timestamp" = ANY ($2::timestamptz[]) AND active
+ORDER BY "timestamp", received_at, source, event_id
+"""
+
+
+class PostgresMendingDesk:
+    """Keeps the port `MendingDesk`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def lock(self, user_id: str) -> str | None:
+        with translated():
+            version: str | None = await self._connection.fetchval(_LOCK, user_id)
+        return version
+
+    async def remove(self, user_id: str) -> None:
+        with translated():
+            await self._connection.execute(_REMOVE, user_id)
+
+    async def events_at(
+        self, user_ids: Collection[str], instants: Collection[datetime]
+    ) -> Mapping[datetime, Logged]:
+        with translated():
+            rows = await self._connection.fetch(_EVENTS_AT, list(user_ids), list(instants))
+        return {
+            row["at"]: Logged(row["source"], row["event_id"], row["received_at"], row["historical"])
+            for row in rows
+        }

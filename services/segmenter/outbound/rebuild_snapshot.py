@@ -1,0 +1,236 @@
+"""One snapshot of the live tables, held open for as long as a rebuild reads."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+import asyncpg
+
+from services.segmenter.domain.lifecycle import Step
+from services.segmenter.domain.origin import Origin, origin_of
+from services.segmenter.domain.rebuilding import Reach, Row, Times
+from services.segmenter.domain.replay import Deed
+from services.segmenter.outbound import users_sql
+from services.segmenter.outbound.profile_store import PostgresStore
+from services.segmenter.usecases.rebuild_ports import First
+from shared.database import session
+from shared.database.arrays import text_array
+from shared.database.connection import Connection, translated
+from shared.database.product import stored_zone
+from shared.errors import StoreUnavailable
+from shared.vocabulary import Lifecycle, TransitionReason
+
+# Unlike a lane's it waits for its answers, and holds no lock that a lane waits for. A process that is frozen
+# must not keep the dead rows of all tables for ever.
+_PATIENT = {
+    "idle_in_transaction_session_timeout": "10min",
+    "cursor_tuple_fraction": "1",
+    "work_mem": "64MB",
+    "jit": "off",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "plan_cache_mode": "force_custom_plan",
+    "timezone": "UTC",
+}
+
+# Rows that are in memory at once.
+FETCHED = 5_000
+
+_REACHES = """
+SELECT part, watermark, greatest(folded_until, watermark) AS folded FROM consumer_partition
+WHERE grp = $1
+"""
+
+_HAS_MERGES = """
+SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'merged_into')
+"""
+
+_ROWS = """
+SELECT user_id, xmin::text AS version, check_at, {merged_into} AS merged_into FROM users
+WHERE user_id > $1 AND ($3::text[] IS NULL OR user_id = ANY ($3)) ORDER BY user_id LIMIT $2
+"""
+
+# The columns of a whole user, as everybody reads them; a snapshot locks nobody.
+_WHOLE = users_sql.LOCK.replace("FOR UPDATE", "")
+
+_DEEDS = """
+SELECT user_id, "timestamp", received_at, part FROM events
+WHERE active {condition} ORDER BY user_id, "timestamp"
+"""
+
+# By its receipt an event is looked for in its own day only.
+_PAYLOADS = """
+SELECT event.user_id, event."timestamp", event.received_at, event.payload
+FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS first (user_id, at, received_at)
+CROSS JOIN LATERAL (
+    SELECT user_id, "timestamp", received_at, payload FROM events
+    WHERE user_id = first.user_id AND "timestamp" = first.at AND received_at = first.received_at
+      AND active
+) AS event
+"""
+
+_STANDING = """
+SELECT user_id, at, before, after, reason, policy_version FROM transitions
+WHERE retracted_at IS NULL AND kind = 'lifecycle'
+  AND user_id > $1 AND ($2::text IS NULL OR user_id <= $2) AND ($3::text[] IS NULL OR user_id = ANY ($3))
+ORDER BY user_id, at
+"""
+
+
+class PostgresSnapshot:
+    """Keeps the port `Snapshot`."""
+
+    def __init__(self, connection: Connection, *, group: str) -> None:
+        self._connection = connection
+        self._group = group
+        self._has_merges: bool | None = None
+
+    async def times(self) -> Times:
+        policies = await PostgresStore(self._connection).policies()
+        with translated():
+            rows = await self._connection.fetch(_REACHES, self._group)
+            held_since = await self._connection.fetchval("SELECT held_since FROM log_horizon")
+        reaches = {row["part"]: Reach(row["watermark"], row["folded"]) for row in rows}
+        return Times(policies, reaches, held_since)
+
+    async def zone(self) -> str | None:
+        return await stored_zone(self._connection, "")
+
+    async def users(self) -> int:
+        with translated():
+            number: int = await self._connection.fetchval("SELECT count(*) FROM users")
+        return number
+
+    async def rows(
+        self, behind: str, *, limit: int, user_ids: Collection[str] | None = None
+    ) -> Sequence[Row]:
+        merged_into = "merged_into" if await self._knows_merges() else "NULL::text"
+        given = None if user_ids is None else list(user_ids)
+        with translated():
+            rows = await self._connection.fetch(
+                _ROWS.format(merged_into=merged_into), behind, limit, given
+            )
+            ids = text_array([row["user_id"] for row in rows])
+            stored = await self._connection.fetch(_WHOLE, ids)
+        profiles = {row["user_id"]: _profile_of(row) for row in stored}
+        return [
+            Row(
+                row["user_id"],
+                row["version"],
+                profiles.get(row["user_id"]),
+                row["check_at"],
+                row["merged_into"],
+            )
+            for row in rows
+        ]
+
+    async def deeds(
+        self, user_ids: Collection[str] | None = None
+    ) -> AsyncIterator[tuple[str, Sequence[Deed]]]:
+        condition = "" if user_ids is None else "AND user_id = ANY ($1::text[])"
+        given = () if user_ids is None else (list(user_ids),)
+        with translated():
+            cursor = await self._connection.cursor(_DEEDS.format(condition=condition), *given)
+        while True:
+            with translated():
+                rows = await cursor.fetch(FETCHED)
+            if not rows:
+                return
+            for user_id, of_user in groupby(rows, key=lambda row: row[0]):
+                yield user_id, [Deed(at, received, part) for _, at, received, part in of_user]
+
+    async def origins(self, firsts: Collection[First]) -> Mapping[First, Origin]:
+        found: dict[First, Origin] = {}
+        columns = zip(*firsts, strict=True) if firsts else ((), (), ())
+        with translated():
+            rows = await self._connection.fetch(_PAYLOADS, *map(list, columns))
+        for user_id, at, received_at, payload in rows:
+            first, origin = First(user_id, at, received_at), origin_of(payload.encode())
+            found[first] = min(origin, found.get(first, origin))
+        return found
+
+    async def standing(
+        self, behind: str, *, until: str | None, user_ids: Collection[str] | None = None
+    ) -> Mapping[str, Sequence[Step]]:
+        given = None if user_ids is None else list(user_ids)
+        with translated():
+            rows = await self._connection.fetch(_STANDING, behind, until, given)
+        return {
+            user_id: [_step_of(row) for row in of_user]
+            for user_id, of_user in groupby(rows, key=lambda row: row[0])
+        }
+
+    async def absorbed(self, user_ids: Collection[str]) -> Mapping[str, Sequence[str]]:
+        if not await self._knows_merges():
+            return {}
+        with translated():
+            rows = await self._connection.fetch(
+                "SELECT merged_into, array_agg(user_id) FROM users"
+                " WHERE merged_into = ANY ($1::text[]) AND merged_into > '' GROUP BY merged_into",
+                list(user_ids),
+            )
+        return dict(map(tuple, rows))
+
+    async def _knows_merges(self) -> bool:
+        if self._has_merges is None:
+            with translated():
+                self._has_merges = await self._connection.fetchval(_HAS_MERGES)
+        return bool(self._has_merges)
+
+
+@asynccontextmanager
+async def connected(dsn: str, *, worker: str, writes: bool = False) -> AsyncIterator[Connection]:
+    """Open a connection that waits for its answers; one for snapshots only reads. Raises StoreUnavailable."""
+    settings = {
+        **_PATIENT,
+        "default_transaction_read_only": "off" if writes else "on",
+        "application_name": worker[:63],
+    }
+    try:
+        with translated():
+            connection = await asyncpg.connect(
+                dsn, timeout=session.CONNECT_S, server_settings=settings
+            )
+    except (ValueError, OverflowError) as error:  # they quote the address, password and all
+        raise StoreUnavailable(f"unusable address of Postgres: {type(error).__name__}") from None
+    try:
+        yield connection
+    finally:
+        await session.close(connection)
+
+
+@asynccontextmanager
+async def taken(connection: Connection, *, group: str) -> AsyncIterator[PostgresSnapshot]:
+    """Take a snapshot: whatever is read through it is as of one instant."""
+    with translated():
+        transaction = connection.transaction(isolation="repeatable_read", readonly=True)
+        await transaction.start()
+    try:
+        yield PostgresSnapshot(connection, group=group)
+    finally:
+        if not connection.is_closed():
+            with translated():
+                await transaction.rollback()
+
+
+def _profile_of(row: Any) -> Any:
+    """Return the user of a row, None where something in it can't be."""
+    try:
+        return users_sql.profile_of(row)
+    except (ValueError, KeyError, IndexError):
+        return None
+
+
+def _step_of(row: Mapping[str, Any]) -> Step:
+    at: datetime = row["at"]
+    before = row["before"]
+    return Step(
+        at,
+        None if before is None else Lifecycle(before),
+        Lifecycle(row["after"]),
+        TransitionReason(row["reason"]),
+        row["policy_version"],
+    )

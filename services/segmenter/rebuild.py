@@ -1,0 +1,256 @@
+"""`python -m services.segmenter.rebuild`: the event log → what every user and count should be, and what differs.
+
+Started by `ebbtide rebuild`, which reads its lines of JSON. Settings come from EBBTIDE_*, as the segmenter's do.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from services.segmenter.domain.calendar import Calendar
+from services.segmenter.domain.rebuilding import Verdict
+from services.segmenter.inbound.mender import Manner, Mender, Places
+from services.segmenter.inbound.rebuild_lines import Lines
+from services.segmenter.outbound import rebuild_shadow, rebuild_snapshot
+from services.segmenter.outbound.mending_desk import PostgresMendingDesk
+from services.segmenter.outbound.partitions import Partitions
+from services.segmenter.outbound.profile_store import PostgresStore
+from services.segmenter.outbound.rebuild_shadow import PostgresShadow
+from services.segmenter.outbound.rebuild_snapshot import PostgresSnapshot
+from services.segmenter.settings import Settings
+from services.segmenter.usecases.rebuild import (
+    Progress,
+    Reader,
+    Rules,
+    compare_cells,
+    compare_users,
+)
+from shared.clock import clock_from
+from shared.configuration import LogFormat, check_zone, load
+from shared.database import session
+from shared.database.connection import Connection, translated
+from shared.errors import InvalidConfiguration, StoreUnavailable
+from shared.observability.logging import configure_logging
+from shared.process import worker_name
+
+SERVICE = "segmenter"
+NOTHING, DIFFERENCES, USAGE, NO_STORE, INTERRUPTED = 0, 1, 2, 3, 130
+AT_ONCE = 500
+USERS_PER_S = 500.0
+
+
+class RebuildSettings(Settings):
+    """The segmenter's, without the broker that a rebuild does not ask."""
+
+    kafka_bootstrap: str = Field("not-asked:9092", description="not used")
+
+
+class Refused(Exception):
+    """The rebuild can't begin; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be done. `user_ids` None: everybody, and the counters. `zone`: the product's, from now on."""
+
+    swap: bool
+    user_ids: Sequence[str] | None
+    rate: float
+    zone: str | None
+
+
+class Rebuild:
+    """One rebuild: what it reads from, what it compares, and what it mends."""
+
+    def __init__(self, settings: Settings, asked: Asked, lines: Lines) -> None:
+        self._settings = settings
+        self._asked = asked
+        self._lines = lines
+        self._dsn = settings.postgres_dsn.get_secret_value()
+        self._worker = settings.worker or f"rebuild-{worker_name()}"
+        self._clock = clock_from(settings.clock_file)
+
+    async def run(self) -> int:
+        """Return the exit status. Raises Refused, StoreUnavailable."""
+        async with AsyncExitStack() as stack:
+            reading = await stack.enter_async_context(
+                rebuild_snapshot.connected(self._dsn, worker=self._worker)
+            )
+            shadow = await stack.enter_async_context(
+                rebuild_shadow.opened(self._dsn, live=reading, worker=self._worker)
+            )
+            await self._begin(shadow)
+            async with rebuild_snapshot.taken(reading, group=self._settings.group) as snapshot:
+                calendar = Calendar(ZoneInfo(await snapshot.zone() or self._settings.product_zone))
+                progress = await self._compare(snapshot, shadow, calendar)
+            if not self._asked.swap:
+                self._lines.done(progress)
+                return DIFFERENCES if self._lines.kinds else NOTHING
+            left = await self._mend(reading, shadow, calendar, progress)
+            self._lines.done(progress, left=left)
+            return DIFFERENCES if left else NOTHING
+
+    async def _begin(self, shadow: PostgresShadow) -> None:
+        if not await shadow.begin():
+            raise Refused("another rebuild is at it")
+        zone = self._asked.zone
+        if zone is not None and not await shadow.move_to(zone, group=self._settings.group):
+            raise Refused(
+                "--zone: segmenters run, and count the days of the old one; stop them first"
+            )
+
+    async def _compare(
+        self, snapshot: PostgresSnapshot, shadow: PostgresShadow, calendar: Calendar
+    ) -> Progress:
+        rules = Rules(await snapshot.times(), calendar)
+        user_ids = self._asked.user_ids
+        if user_ids is not None:
+            user_ids = await _roots(snapshot, user_ids)
+        total = await snapshot.users() if user_ids is None else len(user_ids)
+        reader = Reader(snapshot, rules, user_ids=user_ids)
+        progress = await compare_users(
+            reader,
+            rules,
+            shadow=shadow,
+            now=self._clock.now(),
+            tell=partial(self._tell, total),
+        )
+        if user_ids is None:
+            await compare_cells(shadow, swap=self._asked.swap, tell=self._lines.cells)
+        return progress
+
+    def _tell(self, total: int, progress: Progress, verdicts: Sequence[Verdict]) -> None:
+        for each in verdicts:
+            self._lines.verdict(each)
+        done = min(progress.looked_at, total)
+        self._lines.progress("comparing", done, total, events=progress.events)
+
+    async def _mend(
+        self, reading: Connection, shadow: PostgresShadow, calendar: Calendar, progress: Progress
+    ) -> int:
+        """Mend everybody who differs; return how many are left."""
+        settings = self._settings
+        room = Partitions(self._dsn, worker=self._worker)
+        writing = _Writing(self._dsn, self._worker)
+        mender = Mender(
+            Places(
+                partial(rebuild_snapshot.taken, reading, group=settings.group),
+                writing.transaction,
+                PostgresStore,
+                PostgresMendingDesk,
+                room,
+            ),
+            Manner(
+                settings.group,
+                calendar,
+                timedelta(seconds=settings.live_window_s),
+                self._clock,
+                self._asked.rate,
+            ),
+        )
+        done = left = 0
+        try:
+            async for user_id, is_right in mender.mend_all(_noted(shadow)):
+                done += 1
+                if not is_right:
+                    left += 1
+                    self._lines.left(user_id)
+                self._lines.progress("mending", done, progress.differing)
+        finally:
+            await writing.close()
+            await room.stop()
+        return left
+
+
+class _Writing:
+    """The connection on which users are mended, with a lane's own limits; made anew where it was lost."""
+
+    def __init__(self, dsn: str, worker: str) -> None:
+        self._dsn = dsn
+        self._worker = worker
+        self._connection: Connection | None = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await session.connect(self._dsn, worker=self._worker)
+        with translated():
+            async with self._connection.transaction():
+                yield self._connection
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await session.close(self._connection)
+
+
+async def _noted(shadow: PostgresShadow) -> AsyncIterator[Sequence[str]]:
+    behind = ""
+    while user_ids := await shadow.differing(behind=behind, limit=AT_ONCE):
+        yield user_ids
+        behind = user_ids[-1]
+
+
+async def _roots(snapshot: PostgresSnapshot, user_ids: Sequence[str]) -> Sequence[str]:
+    """Return the users whom the ids belong to."""
+    rows = await snapshot.rows("", limit=len(user_ids), user_ids=user_ids)
+    owners = {row.user_id: row.merged_into for row in rows if row.merged_into}
+    return sorted({owners.get(each, each) for each in user_ids})
+
+
+def main() -> int:
+    asked = _asked()
+    try:
+        settings = load(RebuildSettings, service=SERVICE)
+    except InvalidConfiguration as error:
+        return _refuse(str(error), USAGE)
+    configure_logging(service=SERVICE, level="WARNING", json=settings.log_format is LogFormat.JSON)
+    lines = Lines(sys.stdout, clock=time.monotonic)
+    try:
+        return asyncio.run(Rebuild(settings, asked, lines).run())
+    except Refused as error:
+        return _refuse(str(error), USAGE)
+    except StoreUnavailable as error:
+        return _refuse(str(error), NO_STORE)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _asked() -> Asked:
+    parser = argparse.ArgumentParser(
+        prog="python -m services.segmenter.rebuild", description=__doc__
+    )
+    parser.add_argument("--swap", action="store_true", help="mend what differs")
+    parser.add_argument(
+        "--user", action="append", help="only this user; may be given several times"
+    )
+    parser.add_argument("--rate", type=float, default=USERS_PER_S, help="users mended a second")
+    parser.add_argument("--zone", help="the product's time zone from now on")
+    given = parser.parse_args()
+    if not given.rate > 0:
+        parser.error(f"--rate {given.rate}: it must be above 0")
+    if given.zone is not None:
+        if not given.swap or given.user:
+            parser.error("--zone goes with --swap, and not with --user")
+        try:
+            check_zone(given.zone)
+        except ValueError as error:
+            parser.error(f"--zone: {error}")
+    return Asked(given.swap, given.user, given.rate, given.zone)
+
+
+def _refuse(why: str, status: int) -> int:
+    sys.stderr.write(f"ebbtide: {why}\n")
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
