@@ -33,7 +33,8 @@ class Settings(CommonSettings, KafkaSettings, PostgresSettings):
     )
     policy_users_per_s: float = Field(
         2_000,
-        gt=0,
+        ge=1,
+        le=1_000_000,
         description="users a second that a process takes over to a policy that was activated",
     )
 
