@@ -31,6 +31,7 @@ class Plan:
     seconds: float
     repeats: int
     soft_limit_s: float  # from here on everything is measured once only
+    whole_run_s: float  # what is not measured by then is left out
     longest_fold_s: float  # what was folded of a backlog by then counts
 
 
