@@ -10,17 +10,24 @@ from services.segmenter.domain.spans import Logged, Span
 # after the horizon is in it.
 AHEAD = timedelta(days=1)
 
+# What was done under ids that became a user's is theirs.
 LOGGED = """
+WITH ids AS (
+    SELECT user_id AS logged_as, user_id FROM unnest($1::text[]) AS given (user_id)
+    UNION ALL
+    SELECT user_id, merged_into FROM users WHERE merged_into = ANY ($1::text[]) AND merged_into > ''
+)
 SELECT user_id,
        array_agg("timestamp" ORDER BY "timestamp") FILTER (WHERE begins) AS starts,
        array_agg("timestamp" ORDER BY "timestamp") FILTER (WHERE ends) AS ends,
        (SELECT held_since FROM log_horizon) AS held_since
 FROM (
-    SELECT user_id, "timestamp",
+    SELECT ids.user_id, "timestamp",
            COALESCE("timestamp" - lag("timestamp") OVER of_user >= $2, true) AS begins,
            COALESCE(lead("timestamp") OVER of_user - "timestamp" >= $2, true) AS ends
-    FROM events WHERE user_id = ANY ($1::text[]) AND active
-    WINDOW of_user AS (PARTITION BY user_id ORDER BY "timestamp")
+    FROM events JOIN ids ON events.user_id = ids.logged_as
+    WHERE events.user_id = ANY (ARRAY(SELECT logged_as FROM ids)) AND active
+    WINDOW of_user AS (PARTITION BY ids.user_id ORDER BY "timestamp")
 ) AS activity
 GROUP BY user_id
 """

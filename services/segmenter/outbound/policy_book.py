@@ -22,10 +22,11 @@ SELECT version, new_for, silent_after, churned_after, returned_for FROM policies
 
 _OUTDATED = """
 WITH page AS (
-    SELECT user_id, policy_version FROM users WHERE user_id > $2 ORDER BY user_id LIMIT $3
+    SELECT user_id, policy_version, merged_into FROM users
+    WHERE user_id > $2 ORDER BY user_id LIMIT $3
 )
 SELECT count(*) AS looked_at, COALESCE(max(user_id), '') AS last,
-       COALESCE(array_agg(user_id) FILTER (WHERE policy_version < $1), '{}') AS user_ids
+       COALESCE(array_agg(user_id) FILTER (WHERE policy_version < $1 AND merged_into IS NULL), '{}') AS user_ids
 FROM page
 """
 

@@ -12,6 +12,7 @@ from services.segmenter.domain.profile import Change, pass_time
 from services.segmenter.usecases.adopt_policies import adopt_policies
 from services.segmenter.usecases.keep_changes import keep_changes
 from services.segmenter.usecases.ports import Store
+from services.segmenter.usecases.reach import reach_of
 from services.segmenter.usecases.write_history import History, Occasion
 from shared.kafka.partitioner import partition_of
 
@@ -49,9 +50,10 @@ async def apply_policy(  # noqa: PLR0913  what holds for a lane's batch, taken a
     histories: dict[int, History] = {}
     cells = Cells()
     for part, changes in sorted(by_part.items()):
+        occasion = Occasion(part, now, watermarks.get(part), live_window, calendar, cells)
         histories[part] = await keep_changes(
-            [_settled(change, watermarks, policies) for change in changes],
-            occasion=Occasion(part, now, watermarks.get(part), live_window, calendar, cells),
+            [_settled(change, watermarks, policies, occasion) for change in changes],
+            occasion=occasion,
             policies=policies,
             store=store,
             cause_of=lambda _user_id, _at: None,
@@ -61,12 +63,13 @@ async def apply_policy(  # noqa: PLR0913  what holds for a lane's batch, taken a
 
 
 def _settled(
-    change: Change, watermarks: Mapping[int, datetime | None], policies: Policies
+    change: Change,
+    watermarks: Mapping[int, datetime | None],
+    policies: Policies,
+    occasion: Occasion,
 ) -> Change:
-    """Let time pass for a user as far as both their partition and the one they come by next are folded."""
-    comes_by = partition_of(change.profile.user_id.encode(), max(watermarks, default=0) + 1)
-    parts = {change.profile.part, comes_by, *change.profile.also_parts}
-    reached = [watermarks.get(part) for part in parts]
-    if None in reached:
-        return change
-    return pass_time(change, min(each for each in reached if each is not None), policies)
+    """Let time pass for a user as far as every partition is folded by which their events may come."""
+    profile = change.profile
+    comes_by = partition_of(profile.user_id.encode(), max(watermarks, default=0) + 1)
+    until = reach_of(profile.part, (comes_by, *profile.also_parts), watermarks, occasion)
+    return change if until is None else pass_time(change, until, policies)

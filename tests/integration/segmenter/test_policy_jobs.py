@@ -24,6 +24,7 @@ from services.segmenter.usecases.sweep_deadlines import sweep_deadlines
 from services.segmenter.usecases.write_history import Occasion
 from shared.database.connection import Connection
 from shared.observability.metrics import Metrics
+from shared.vocabulary import EventType
 from tests.integration.segmenter.kit import DAY, GROUP, START, TOPIC, ZONE, Site, day, event
 
 pytestmark = pytest.mark.postgres
@@ -56,7 +57,8 @@ async def draft(site: Site, version: int, days: tuple[float, float, float, float
 async def ask(site: Site, kind: str, argument: Mapping[str, Any]) -> UUID:
     job_id: UUID = await site.owner.fetchval(
         "INSERT INTO jobs (kind, argument, requested_by, created_at, updated_at)"
-        " VALUES ($1, $2, 'a test', $3, $3) RETURNING job_id",
+        " SELECT $1, $2, 'a test', $3 + count(*) * interval '1 second', $3 FROM jobs"
+        " RETURNING job_id",
         kind,
         json.dumps(argument),
         START,
@@ -116,7 +118,7 @@ async def run(site: Site, job_id: UUID, *, now: datetime) -> Any:
 
 
 async def lifecycles(site: Site) -> dict[str, str]:
-    rows = await site.owner.fetch("SELECT user_id, lifecycle FROM users")
+    rows = await site.owner.fetch("SELECT user_id, lifecycle FROM users WHERE merged_into IS NULL")
     return {row["user_id"]: row["lifecycle"] for row in rows}
 
 
@@ -282,6 +284,22 @@ async def test_a_silence_that_only_the_new_policy_knows_is_found_in_the_event_lo
     row = await site.user("u")
     assert (row["span_start"], row["earlier_spans"]) == (day(4), [START, START])
     assert (await site.user("steady"))["earlier_spans"] == []
+
+
+async def test_what_was_done_under_an_id_that_became_the_users_is_no_silence(site: Site) -> None:
+    """Only together they were never away for longer than a day."""
+    await site.fold(*(event("anon", day(number)) for number in (0, 2, 4)))
+    await site.fold(*(event("u", day(number)) for number in (1, 3, 5)))
+    known = {"type": EventType.IDENTIFY, "anonymous_id": "anon", "event_id": "who"}
+    await site.fold(event("u", day(5), **known))
+    await site.sweep(day(5.5))
+
+    await run(site, await activate(site, 2, (1, 1.5, 3, 20), at=day(5.5)), now=day(5.5))
+
+    row = await site.user("u")
+    assert (row["first_seen"], row["span_start"], row["earlier_spans"]) == (START, START, [])
+    assert await lifecycles(site) == {"u": "active"}
+    assert (await site.user("anon"))["policy_version"] == 1  # it is no user any more
 
 
 async def test_a_month_that_is_missing_is_made_for_the_pass(site: Site) -> None:
