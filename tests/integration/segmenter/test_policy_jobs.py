@@ -57,7 +57,7 @@ async def draft(site: Site, version: int, days: tuple[float, float, float, float
 async def ask(site: Site, kind: str, argument: Mapping[str, Any]) -> UUID:
     job_id: UUID = await site.owner.fetchval(
         "INSERT INTO jobs (kind, argument, requested_by, created_at, updated_at)"
-        " SELECT $1, $2, 'a test', $3 + count(*) * interval '1 second', $3 FROM jobs"
+        " SELECT $1, $2::jsonb, 'a test', $3::timestamptz + count(*) * interval '1 second', $3 FROM jobs"
         " RETURNING job_id",
         kind,
         json.dumps(argument),
