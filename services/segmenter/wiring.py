@@ -62,7 +62,9 @@ class Segmenter:
             identities=PostgresIdentities,
             room=self._room,
             funnels=LiveFunnels(
-                stores=PostgresFunnelStore, day_of=self._calendar.day_of_microsecond
+                stores=PostgresFunnelStore,
+                logs=PostgresFunnelLog,
+                day_of=self._calendar.day_of_microsecond,
             ),
             live_window=timedelta(seconds=settings.live_window_s),
             calendar=self._calendar,

@@ -75,16 +75,9 @@ class EventLane:
             rules = await store.rules()
             policies = rules.policies
             folded_until = partial(_folded_until, connection, batch)
-            folded = await fold_events(
-                decoded.events,
-                Scene(occasion, policies, store, self._identities(connection), folded_until),
-            )
-            await self._funnels.fold(
-                connection,
-                [each.event for each in folded.fresh],
-                version=rules.funnels,
-                part=batch.part,
-            )
+            scene = Scene(occasion, policies, store, self._identities(connection), folded_until)
+            folded = await fold_events(decoded.events, scene)
+            await self._funnels.fold(connection, folded, scene, version=rules.funnels)
             swept = await sweep_deadlines(
                 occasion=occasion,
                 policies=policies,

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from services.segmenter.domain.funnel import Funnel
+from services.segmenter.domain.funnel import Funnel, Funnels
 from services.segmenter.outbound import fences
 from services.segmenter.usecases.backfill_funnel import LogDay
 from shared.contracts.events import EventEnvelope
@@ -28,17 +28,26 @@ WHERE received_at >= $1 AND received_at < $2
 """
 
 _MERGED = """
-SELECT user_id, to_jsonb(users) ->> 'merged_into' AS merged_into
-FROM users WHERE user_id = ANY ($1::text[])
+SELECT user_id, merged_into FROM users WHERE user_id = ANY ($1::text[]) AND merged_into > ''
 """
 
 _LOCK_USERS = """
-SELECT user_id, to_jsonb(users) ->> 'merged_into' AS merged_into
-FROM users WHERE user_id = ANY ($1::text[]) ORDER BY user_id FOR UPDATE
+SELECT user_id, merged_into FROM users WHERE user_id = ANY ($1::text[]) ORDER BY user_id FOR UPDATE
 """
 
 _USERS = """
 SELECT user_id FROM funnel_users WHERE funnel_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3
+"""
+
+_IDS = """
+SELECT user_id FROM users WHERE merged_into = $1 AND merged_into > ''
+UNION ALL
+SELECT user_id FROM users WHERE user_id = $1 AND coalesce(merged_into, '') = ''
+"""
+
+_STEPS_OF = """
+SELECT source, event_id, user_id, type, name, "timestamp", received_at, payload
+FROM events WHERE user_id = ANY ($1::text[]) AND name = ANY ($2::text[])
 """
 
 _BEGIN = """
@@ -51,7 +60,7 @@ _FINISH = "UPDATE funnels SET state = 'live' WHERE funnel_id = $1 AND state = 'b
 
 
 class PostgresFunnelLog:
-    """Keeps the port `FunnelLog`."""
+    """Keeps the ports `FunnelLog` and `StepLog`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -85,7 +94,7 @@ class PostgresFunnelLog:
     async def merged(self, user_ids: Collection[str]) -> Mapping[str, str]:
         with translated():
             rows = await self._connection.fetch(_MERGED, list(user_ids))
-        return {row["user_id"]: row["merged_into"] for row in rows if row["merged_into"]}
+        return {row["user_id"]: row["merged_into"] for row in rows}
 
     async def users(self, funnel_id: int, *, behind: str, limit: int) -> Sequence[str]:
         with translated():
@@ -102,6 +111,18 @@ class PostgresFunnelLog:
             if locked.issuperset(merged.values()):  # else a user was merged on before the lock
                 break
         return {each: root for each, root in merged.items() if each in user_ids}
+
+    async def ids_of(self, user_id: str) -> Sequence[str]:
+        with translated():
+            rows = await self._connection.fetch(_IDS, user_id)
+        return [row["user_id"] for row in rows]
+
+    async def steps_of(
+        self, user_ids: Collection[str], *, funnels: Funnels
+    ) -> Sequence[EventEnvelope]:
+        with translated():
+            rows = await self._connection.fetch(_STEPS_OF, list(user_ids), funnels.names)
+        return [_event_of(row) for row in rows]
 
     async def begin(self, funnel_id: int) -> None:
         with translated():

@@ -1,8 +1,10 @@
 """Count users' marks anew once it is known whose they are: ids that were merged, users rebuilt from the log."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
+from services.segmenter.domain.funnel import Funnels
 from services.segmenter.domain.funnel_depth import Cell, contribution, difference, thinned
 from services.segmenter.domain.funnel_marks import Marks
 from services.segmenter.usecases.fold_funnels import (
@@ -16,7 +18,40 @@ from services.segmenter.usecases.fold_funnels import (
     count,
     marks_in,
 )
+from services.segmenter.usecases.merge_users import Merge
 from shared.contracts.events import EventEnvelope
+
+
+class StepLog(Protocol):
+    """What the event log holds of users' steps. Every method may raise StoreUnavailable."""
+
+    async def ids_of(self, user_id: str) -> Sequence[str]:
+        """Return all ids that are the user's; none where they are no user any more."""
+        ...
+
+    async def steps_of(
+        self, user_ids: Collection[str], *, funnels: Funnels
+    ) -> Sequence[EventEnvelope]:
+        """Return what came under these ids and has the name of a step of one of the funnels."""
+        ...
+
+
+async def follow_merges(
+    merges: Sequence[Merge], counting: Counting, *, store: FunnelStore, log: StepLog
+) -> None:
+    """Count anew for whom ids became another user's; the users are locked, and their events logged.
+
+    Where a whole user goes, their marks go with them. A mark does not say under which id it came: where an
+    id is taken from a user, all who are concerned are counted by the log.
+    """
+    if all(each.absorbed == each.from_user for each in merges):
+        for each in merges:
+            await merge_marks(each.into_user, each.absorbed, counting, store=store)
+        return
+    for user_id in sorted({user for each in merges for user in (each.from_user, each.into_user)}):
+        ids = await log.ids_of(user_id)
+        events = await log.steps_of(ids, funnels=counting.funnels) if ids else ()
+        await replace_marks(user_id, events, counting, store=store)
 
 
 async def merge_marks(root: str, absorbed: str, counting: Counting, *, store: FunnelStore) -> None:

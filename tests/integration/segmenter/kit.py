@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.inbound.event_lane import EventLane
 from services.segmenter.inbound.live_funnels import LiveFunnels
+from services.segmenter.outbound.funnel_log import PostgresFunnelLog
 from services.segmenter.outbound.funnel_store import PostgresFunnelStore
 from services.segmenter.outbound.identity_store import PostgresIdentities
 from services.segmenter.outbound.partitions import Partitions
@@ -201,7 +202,11 @@ async def site_on(database: Database) -> AsyncIterator[Site]:
 
 def live_funnels() -> LiveFunnels:
     """Return what counts funnels by days in UTC, as a process has it."""
-    return LiveFunnels(stores=PostgresFunnelStore, day_of=Calendar(UTC).day_of_microsecond)
+    return LiveFunnels(
+        stores=PostgresFunnelStore,
+        logs=PostgresFunnelLog,
+        day_of=Calendar(UTC).day_of_microsecond,
+    )
 
 
 def _millis(instant: datetime) -> int:

@@ -56,7 +56,6 @@ class Place:
 async def place(database: Database) -> AsyncIterator[Place]:
     lane, job = [await session.connect(database.segmenter, worker="test") for _ in range(2)]
     owner = await asyncpg.connect(database.owner)
-    await owner.execute("ALTER TABLE users ADD COLUMN IF NOT EXISTS merged_into text")
     await make_room(owner, [step("u", day(number), "Viewed") for number in range(5)])
     try:
         yield Place(lane, job, owner)
