@@ -36,12 +36,16 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of users. `version` is another one after each change; `profile` None: the row can't be read."""
+    """A row of users. `version` is another one after each change.
+
+    `merged_into`: its id is another user's; '': nobody's. `profile` None: it is no user, or can't be read.
+    """
 
     user_id: str
     version: str
     profile: Profile | None
-    check_at: datetime | None = None
+    check_at: datetime | None
+    first_seen: datetime
     merged_into: str | None = None
 
 
@@ -62,6 +66,11 @@ class Found:
     @property
     def stored(self) -> Profile | None:
         return None if self.row is None else self.row.profile
+
+    @property
+    def claims_a_user(self) -> bool:
+        """Whether the row says that there is a user, even if not which."""
+        return self.row is not None and self.row.merged_into is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,7 @@ def judge(found: Found, times: Times) -> Verdict:
     if _is_beyond_the_log(found, times):
         return Verdict(found, None, skipped=True)
     if found.replayed is None:
-        fields = () if found.row is None else (_whole(found.user_id, "a user", None),)
+        fields = (_whole(found.user_id, "a user", None),) if found.claims_a_user else ()
         return Verdict(found, None, fields, tuple(_steps(found, ())))
     known = policies_of(found.stored, times.policies)
     keeper = Keeper(found.user_id, found.stored, _until(found, found.replayed, times))
@@ -156,13 +165,10 @@ def _until(found: Found, replayed: Replayed, times: Times) -> datetime | None:
 
 def _fields(found: Found, rebuilt: Rebuilt) -> Iterator[Difference]:
     user_id, profile = found.user_id, rebuilt.profile
-    if found.row is None:
-        yield _whole(user_id, None, "a user")
+    if found.row is None or found.stored is None:
+        yield _whole(user_id, "what can't be read" if found.claims_a_user else None, "a user")
         return
-    if found.stored is None:
-        yield _whole(user_id, "what can't be read", "a user")
-        return
-    stored, right = _columns(found.stored), _columns(profile)
+    stored, right = _columns(found.stored, found.row.first_seen), _columns(profile)
     for field, value in right.items():
         if stored[field] != value:
             yield Difference(user_id, field, stored[field], value)
@@ -171,11 +177,14 @@ def _fields(found: Found, rebuilt: Rebuilt) -> Iterator[Difference]:
         yield Difference(user_id, "check_at", check_at, deadline.at)
 
 
-def _columns(profile: Profile) -> dict[str, object]:
-    """Return what is stored of a user, by the names of the columns, but for what the log can't say."""
+def _columns(profile: Profile, first_seen: datetime | None = None) -> dict[str, object]:
+    """Return what is stored of a user, by the names of the columns, but for what the log can't say.
+
+    A row says twice when the user was first seen, and may contradict itself.
+    """
     deadline, span = profile.deadline, profile.spans[-1]
     return {
-        "first_seen": profile.first_seen,
+        "first_seen": first_seen or profile.first_seen,
         "last_seen": span.end,
         "span_start": span.start,
         "earlier_spans": profile.spans[:-1],

@@ -155,7 +155,8 @@ def _kept(stored: Profile, rebuilt: Profile, parts: Collection[int]) -> Profile:
     """Return the user with what the log can't say: by which partition they came last, and their corrections."""
     return replace(
         stored,
-        part=stored.part if stored.part in parts else rebuilt.part,
+        # Whoever has several ids is swept with any partition by which they may come.
+        part=stored.part if stored.also_parts or stored.part in parts else rebuilt.part,
         spans=rebuilt.spans,
         lifecycle=rebuilt.lifecycle,
         lifecycle_since=rebuilt.lifecycle_since,

@@ -8,7 +8,11 @@ from shared.database.connection import Connection, translated
 
 _LOCK = "SELECT xmin::text FROM users WHERE user_id = $1 FOR UPDATE"
 
-_REMOVE = "DELETE FROM users WHERE user_id = $1"
+_VACATE = """
+UPDATE users SET merged_into = '', revision = revision + 1, deadline = NULL, deadline_to = NULL,
+                 check_at = NULL, updated_at = $2
+WHERE user_id = $1
+"""
 
 _EVENTS_AT = """
 SELECT DISTINCT ON ("timestamp") "timestamp" AS at, source, event_id, received_at, historical FROM events
@@ -28,9 +32,9 @@ class PostgresMendingDesk:
             version: str | None = await self._connection.fetchval(_LOCK, user_id)
         return version
 
-    async def remove(self, user_id: str) -> None:
+    async def vacate(self, user_id: str, *, now: datetime) -> None:
         with translated():
-            await self._connection.execute(_REMOVE, user_id)
+            await self._connection.execute(_VACATE, user_id, now)
 
     async def events_at(
         self, user_ids: Collection[str], instants: Collection[datetime]

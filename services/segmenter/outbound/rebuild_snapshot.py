@@ -44,17 +44,18 @@ SELECT part, watermark, greatest(folded_until, watermark) AS folded FROM consume
 WHERE grp = $1
 """
 
-_HAS_MERGES = """
-SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'merged_into')
-"""
-
 _ROWS = """
-SELECT user_id, xmin::text AS version, check_at, {merged_into} AS merged_into FROM users
+SELECT user_id, xmin::text AS version, check_at, first_seen, merged_into FROM users
 WHERE user_id > $1 AND ($3::text[] IS NULL OR user_id = ANY ($3)) ORDER BY user_id LIMIT $2
 """
 
 # The columns of a whole user, as everybody reads them; a snapshot locks nobody.
 _WHOLE = users_sql.LOCK.replace("FOR UPDATE", "")
+
+_ABSORBED = """
+SELECT merged_into, array_agg(user_id) FROM users
+WHERE merged_into = ANY ($1::text[]) AND merged_into > '' GROUP BY merged_into
+"""
 
 _DEEDS = """
 SELECT user_id, "timestamp", received_at, part FROM events
@@ -86,7 +87,6 @@ class PostgresSnapshot:
     def __init__(self, connection: Connection, *, group: str) -> None:
         self._connection = connection
         self._group = group
-        self._has_merges: bool | None = None
 
     async def times(self) -> Times:
         policies = await PostgresStore(self._connection).policies()
@@ -107,12 +107,9 @@ class PostgresSnapshot:
     async def rows(
         self, behind: str, *, limit: int, user_ids: Collection[str] | None = None
     ) -> Sequence[Row]:
-        merged_into = "merged_into" if await self._knows_merges() else "NULL::text"
         given = None if user_ids is None else list(user_ids)
         with translated():
-            rows = await self._connection.fetch(
-                _ROWS.format(merged_into=merged_into), behind, limit, given
-            )
+            rows = await self._connection.fetch(_ROWS, behind, limit, given)
             ids = text_array([row["user_id"] for row in rows])
             stored = await self._connection.fetch(_WHOLE, ids)
         profiles = {row["user_id"]: _profile_of(row) for row in stored}
@@ -120,8 +117,9 @@ class PostgresSnapshot:
             Row(
                 row["user_id"],
                 row["version"],
-                profiles.get(row["user_id"]),
+                profiles[row["user_id"]] if row["merged_into"] is None else None,
                 row["check_at"],
+                row["first_seen"],
                 row["merged_into"],
             )
             for row in rows
@@ -164,21 +162,9 @@ class PostgresSnapshot:
         }
 
     async def absorbed(self, user_ids: Collection[str]) -> Mapping[str, Sequence[str]]:
-        if not await self._knows_merges():
-            return {}
         with translated():
-            rows = await self._connection.fetch(
-                "SELECT merged_into, array_agg(user_id) FROM users"
-                " WHERE merged_into = ANY ($1::text[]) AND merged_into > '' GROUP BY merged_into",
-                list(user_ids),
-            )
+            rows = await self._connection.fetch(_ABSORBED, list(user_ids))
         return dict(map(tuple, rows))
-
-    async def _knows_merges(self) -> bool:
-        if self._has_merges is None:
-            with translated():
-                self._has_merges = await self._connection.fetchval(_HAS_MERGES)
-        return bool(self._has_merges)
 
 
 @asynccontextmanager

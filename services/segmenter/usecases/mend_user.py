@@ -33,8 +33,8 @@ class MendingDesk(Protocol):
         """Lock the user's row and return its version; None: there is none."""
         ...
 
-    async def remove(self, user_id: str) -> None:
-        """Delete the user's row, which is locked."""
+    async def vacate(self, user_id: str, *, now: datetime) -> None:
+        """Make the locked row nobody's: its id stays locked, and its history's revision."""
         ...
 
     async def events_at(
@@ -74,8 +74,8 @@ async def mend_user(
             profile = replace(profile, revision=profile.revision + bool(verdict.steps))
             await store.save_users([profile], now=occasion.now)
         rebuilt = Rebuilt(profile, rebuilt.steps)
-    elif found.row is not None:
-        await desk.remove(found.user_id)
+    elif found.claims_a_user:
+        await desk.vacate(found.user_id, now=occasion.now)
     _count(verdict, occasion, policies)
     retracted = await _retract(verdict, occasion, store)
     written = await _write(verdict, rebuilt, occasion, desk, store)

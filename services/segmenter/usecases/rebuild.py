@@ -91,7 +91,7 @@ class Reader:
         by_id = {row.user_id: row for row in rows}
         standing = await self._snapshot.standing(behind, until=until, user_ids=self._user_ids)
         replays = await self._replays(by_id, until)
-        absorbed = await self._snapshot.absorbed(by_id)
+        absorbed = await self._snapshot.absorbed({*by_id, *replays})
         await self._add_absorbed(absorbed, by_id, replays)
         origins = await self._snapshot.origins(
             {first for replay in replays.values() for first in replay.firsts}
@@ -127,7 +127,7 @@ class Reader:
     ) -> None:
         """Replay what was done under other ids of a user as the user's own."""
         for user_id, others in absorbed.items():
-            replay = replays.setdefault(user_id, self._replay(rows[user_id]))
+            replay = replays.setdefault(user_id, self._replay(rows.get(user_id)))
             async for other, deeds in self._snapshot.deeds(others):
                 replay.add(other, deeds)
             if replay.result() is None:
@@ -216,7 +216,7 @@ async def compare_cells(
 
 
 def _is_absorbed(row: Row | None) -> bool:
-    return row is not None and row.merged_into is not None
+    return row is not None and bool(row.merged_into)
 
 
 def _least(replay: "_Replays", origins: Mapping[First, Origin]) -> Origin:
