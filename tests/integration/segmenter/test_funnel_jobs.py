@@ -181,3 +181,30 @@ async def test_a_back_fill_of_a_funnel_that_is_gone_ends(site: Site, lane: Conne
 
     assert (await work(site, "two"))["state"] == "done"
     assert await site.count("funnel_users") == 0
+
+
+async def test_all_funnels_can_be_counted_anew_while_events_come(
+    site: Site, lane: Connection
+) -> None:
+    events = traffic(90)
+    await log(lane, events[:60])
+    funnels = [await define(site.owner), await define(site.owner)]
+    await ask(site, BACKFILL, funnels[0])
+    await work(site, "one")
+    await ask(site, BACKFILL, funnels[1])
+    interrupted = await work(site, "one", steps=3)
+    await site.owner.execute("UPDATE funnel_counts SET users = users + 7")
+    await site.owner.execute("UPDATE funnel_users SET user_id = 'wrong ' || user_id")
+
+    asked = await lane.fetchval("SELECT recount_funnels('an operator', $1)", day(1))
+    await log(lane, events[60:])
+    shown = await site.owner.fetch("SELECT DISTINCT state, pages FROM funnels")
+    jobs = [await work(site, "two"), await work(site, "two")]
+
+    assert asked == 2
+    assert shown == [("backfilling", None)]
+    assert [job["state"] for job in jobs] == ["done", "done"]
+    for funnel in funnels:
+        assert await cells_of(site.owner, funnel) == expected(events)
+    states = "SELECT state FROM jobs WHERE job_id = $1"
+    assert await site.owner.fetchval(states, interrupted["job_id"]) == "cancelled"

@@ -42,6 +42,29 @@ CREATE TABLE funnel_counts (
     PRIMARY KEY (funnel_id, day, step, shard)
 ) WITH (fillfactor = 70);
 
+-- Counts every funnel anew from the event log, while the lanes count on: after a change of the product's time
+-- zone, or where what is stored is not trusted. Of days that the log no longer holds nothing is left. Returns how
+-- many funnels there are. The owner's rights are lent for this one act.
+CREATE FUNCTION recount_funnels(asked_by text, at timestamptz) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    number integer;
+BEGIN
+    -- First of all: whoever works on one has its row locked, and ends with the step in hand.
+    UPDATE jobs SET state = 'cancelled', updated_at = at
+    WHERE kind = 'backfill_funnel' AND state IN ('waiting', 'running');
+    TRUNCATE funnel_users, funnel_counts;
+    UPDATE funnels SET state = 'backfilling', pages = NULL, pages_done = 0, held_since = NULL
+    WHERE state <> 'deleting';
+    INSERT INTO jobs (kind, argument, requested_by, created_at, updated_at)
+    SELECT 'backfill_funnel', jsonb_build_object('funnel_id', funnel_id), asked_by, at, at
+    FROM funnels WHERE state <> 'deleting' ORDER BY funnel_id;
+    GET DIAGNOSTICS number = ROW_COUNT;
+    RETURN number;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION recount_funnels(text, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION recount_funnels(text, timestamptz) TO ebbtide_segmenter;
 GRANT SELECT, DELETE ON funnels TO ebbtide_segmenter;
 GRANT UPDATE (state, held_since, pages_done, pages) ON funnels TO ebbtide_segmenter;
 GRANT SELECT ON funnels_version TO ebbtide_segmenter;
