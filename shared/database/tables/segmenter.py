@@ -58,6 +58,14 @@ events = Table(
     Column("payload", JSON, nullable=False),  # json, not jsonb: the client's own bytes
 )
 
+log_horizon = Table(
+    "log_horizon",
+    metadata,
+    Column("single", Boolean, primary_key=True),
+    Column("held_since", INSTANT, nullable=False),  # from then on, events has all that was folded
+    Column("raised_at", INSTANT, nullable=False),  # lease time; partitions are dropped a while after
+)
+
 transitions = Table(
     "transitions",
     metadata,
