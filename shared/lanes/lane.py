@@ -12,6 +12,7 @@ from shared.errors import LaneFenced, RetryableError
 from shared.kafka.consumer import PartitionConsumer
 from shared.lanes.isolation import TooManyRefused
 from shared.lanes.limits import Backoff
+from shared.lanes.pace import Pace
 from shared.lanes.run import ClaimLost, Frozen, LaneRun
 from shared.lanes.setup import LaneSetup, Pulse
 from shared.observability import metrics as m
@@ -39,7 +40,7 @@ class Lane:
         self.pulse = Pulse(alive_at=now, moved_at=now)
         self._setup = setup
         self._stopping = asyncio.Event()
-        self._limit = setup.limits.batch_records
+        self._pace = Pace(setup.limits.batch_records)
 
     def release(self) -> None:
         """Ask the lane to finish what it has in hand, give the partition up, and end."""
@@ -95,8 +96,7 @@ class Lane:
         self.claimed = True
         try:
             while not self._stopping.is_set():
-                await run.turn(limit=self._limit)
-                self._limit = min(self._limit * 2, self._setup.limits.batch_records)
+                await run.turn(self._pace)
                 on_turn()
         except TooManyRefused as error:
             await run.freeze(str(error))
@@ -118,7 +118,7 @@ class Lane:
         """Count and log it, and take less at once: the batch may have been too much for the limits."""
         why = type(error).__name__
         self.pulse.trouble = f"{why}: {error}"
-        self._limit = max(1, self._limit // 2)
+        self._pace.note_trouble()
         self._setup.metrics.count(m.LANE_RESTARTS, self.partition.group, why)
         place = self.partition
         _logger.warning(

@@ -12,6 +12,7 @@ from shared.kafka.consumer import Fetched, PartitionConsumer
 from shared.lanes.beginning import Beginning, beginning_of
 from shared.lanes.fold import Fold, Folded, PositionMoved, Turn
 from shared.lanes.log_end import LogEnd
+from shared.lanes.pace import Pace
 from shared.lanes.setup import LaneSetup, Pulse
 from shared.lanes.watermark import EndAnswer, watermark_after
 from shared.lanes.work import Batch
@@ -84,28 +85,30 @@ class LaneRun:
             next_offset=begins.offset,
         )
 
-    async def turn(self, *, limit: int) -> None:
+    async def turn(self, pace: Pace) -> None:
         """Fetch, fold and commit once; with nothing to fetch, stand the fence and let time pass.
 
         Returns without a commit when told to stop first.
         """
         self._end.ask(self._setup.clock.now())
-        fetched = await self._fetch(limit)
+        fetched = await self._fetch(pace.limit)
         if fetched is None:
             return
         answer = await self._end.answer(idle=not fetched.records)
         self._check(answer)
         turn = self._turn(fetched, answer)
-        started = asyncio.get_running_loop().time()
         try:
             async with self._room_for(turn):
+                started = asyncio.get_running_loop().time()
                 folded = await self._fold.fold(turn)
         except PositionMoved as moved:
             self._setup.metrics.count(m.LANE_REWOUND, self._partition.group)
             _logger.warning("lane_position_moved", **self._names(), error=str(moved))
             await self.claim()
             return
-        self._note(turn, folded, seconds=asyncio.get_running_loop().time() - started)
+        seconds = asyncio.get_running_loop().time() - started
+        pace.note_turn(len(turn.batch.records), seconds=seconds)
+        self._note(turn, folded, seconds=seconds)
 
     def _room_for(self, turn: Turn) -> AbstractAsyncContextManager[object]:
         if len(turn.batch.records) < self._setup.limits.much_records:
