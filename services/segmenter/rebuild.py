@@ -46,6 +46,8 @@ SERVICE = "segmenter"
 NOTHING, DIFFERENCES, USAGE, NO_STORE, INTERRUPTED = 0, 1, 2, 3, 130
 AT_ONCE = 500
 USERS_PER_S = 500.0
+# Of the command that starts this: what its neighbours are told is no mistake here.
+OTHERS = ("WRITE_KEY",)
 
 
 class RebuildSettings(Settings):
@@ -209,7 +211,7 @@ async def _roots(snapshot: PostgresSnapshot, user_ids: Sequence[str]) -> Sequenc
 def main() -> int:
     asked = _asked()
     try:
-        settings = load(RebuildSettings, service=SERVICE)
+        settings = load(RebuildSettings, service=SERVICE, others=OTHERS)
     except InvalidConfiguration as error:
         return _refuse(str(error), USAGE)
     configure_logging(service=SERVICE, level="WARNING", json=settings.log_format is LogFormat.JSON)
@@ -219,7 +221,7 @@ def main() -> int:
     except Refused as error:
         return _refuse(str(error), USAGE)
     except StoreUnavailable as error:
-        return _refuse(str(error), NO_STORE)
+        return _refuse(f"Postgres does not do what it must: {error}", NO_STORE)
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -18,7 +18,7 @@ from shared.database.connection import Connection, translated
 _MINE = "SELECT pg_try_advisory_lock(hashtext('ebbtide.rebuild'))"
 
 _ALIVE = """
-SELECT count(*) FROM consumer_worker WHERE grp = $1 AND alive_until > clock_timestamp()
+SELECT count(*) FROM public.consumer_worker WHERE grp = $1 AND alive_until > clock_timestamp()
 """
 
 _NOTE = """
