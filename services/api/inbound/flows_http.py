@@ -26,6 +26,7 @@ from shared.vocabulary import Lifecycle
 
 MOST_DAYS_OF_HOURS = 31
 MOST_SLOTS = 2_000
+MOST_HOURS = 20_000  # that are added up, whatever they are shown as
 _DAYS_OF_HOURS_SHOWN = 2
 
 
@@ -34,6 +35,9 @@ class Per(StrEnum):
 
     HOUR = "hour"
     DAY = "day"
+
+
+_HOURS_OF = {Per.HOUR: 1, Per.DAY: 24}
 
 
 class Flow(BaseModel):
@@ -96,6 +100,7 @@ def flows_router(snapshots: Snapshots, ages: Ages, *, reader: Callable[..., obje
             zone = await counters.zone()
             begins, end = _slots_of(asked, now=ages.now(), zone=zone)
             check_size(asked, numbers=len(begins), most=MOST_SLOTS)
+            check_size(asked, numbers=len(begins) * _HOURS_OF[asked.per], most=MOST_HOURS)
             group, following = await group_of(
                 asked,
                 "flows",

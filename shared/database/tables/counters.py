@@ -28,8 +28,8 @@ product = Table(
 active_users = Table(
     "active_users",
     metadata,
-    Column("period", Text, primary_key=True),  # day, week, month
-    Column("dimension", Text, primary_key=True),  # all, channel, platform
+    Column("period", KEY, primary_key=True),  # day, week, month
+    Column("dimension", KEY, primary_key=True),  # all, channel, platform
     Column("start", Date, primary_key=True),  # the period's first day, in the product's zone
     Column("value", KEY, primary_key=True),  # '' for all
     Column("shard", SmallInteger, primary_key=True),
@@ -40,8 +40,8 @@ active_users = Table(
 retention = Table(
     "retention",
     metadata,
-    Column("period", Text, primary_key=True),  # day, week
-    Column("dimension", Text, primary_key=True),
+    Column("period", KEY, primary_key=True),  # day, week
+    Column("dimension", KEY, primary_key=True),
     Column("cohort", Date, primary_key=True),  # the first active day, or its Monday
     Column("value", KEY, primary_key=True),
     Column("age", SmallInteger, primary_key=True),  # in periods: 0 to 400 days, 0 to 57 weeks
@@ -52,11 +52,11 @@ retention = Table(
 lifecycle_flows = Table(
     "lifecycle_flows",
     metadata,
-    Column("dimension", Text, primary_key=True),
+    Column("dimension", KEY, primary_key=True),
     Column("hour", INSTANT, primary_key=True),  # when the hour of the local clock began
     Column("value", KEY, primary_key=True),
-    Column("before", Text, primary_key=True),  # '' where a user came to be
-    Column("after", Text, primary_key=True),
+    Column("before", KEY, primary_key=True),  # '' where a user came to be
+    Column("after", KEY, primary_key=True),
     Column("shard", SmallInteger, primary_key=True),
     Column("transitions", BigInteger, nullable=False),
 )
@@ -65,11 +65,11 @@ lifecycle_flows = Table(
 lifecycle_flow_months = Table(
     "lifecycle_flow_months",
     metadata,
-    Column("dimension", Text, primary_key=True),
+    Column("dimension", KEY, primary_key=True),
     Column("month", Date, primary_key=True),
     Column("value", KEY, primary_key=True),
-    Column("before", Text, primary_key=True),
-    Column("after", Text, primary_key=True),
+    Column("before", KEY, primary_key=True),
+    Column("after", KEY, primary_key=True),
     Column("shard", SmallInteger, primary_key=True),
     Column("transitions", BigInteger, nullable=False),
 )

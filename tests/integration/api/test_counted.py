@@ -295,6 +295,7 @@ async def test_a_question_that_can_not_be_answered_is_refused_by_field_and_reaso
         ("/v1/retention", {"period": "month"}, "period"),
         ("/v1/flows", {"per": "hour", "from": "2026-01-01"}, "to"),
         ("/v1/flows", {"per": "hour", "by": "channel", "from": "2026-02-15"}, "limit"),
+        ("/v1/flows", {"by": "channel", "from": "2026-01-01"}, "limit"),
         ("/v1/flows", {"per": "week"}, "per"),
     ],
 )
