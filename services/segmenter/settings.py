@@ -31,6 +31,11 @@ class Settings(CommonSettings, KafkaSettings, PostgresSettings):
         le=36_500,
         description="days of receipts that the table events keeps; 0 keeps them for ever",
     )
+    counters: bool = Field(
+        True,
+        description="count activity, retention, flows and funnels; off only to measure their cost: "
+        "what was folded without is missing until a rebuild",
+    )
     policy_users_per_s: float = Field(
         2_000,
         ge=1,

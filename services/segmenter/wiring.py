@@ -68,6 +68,7 @@ class Segmenter:
             ),
             live_window=timedelta(seconds=settings.live_window_s),
             calendar=self._calendar,
+            counts=settings.counters,
             metrics=self._metrics,
         )
         self._log_keeper = self._keeping()

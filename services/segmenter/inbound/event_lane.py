@@ -37,6 +37,7 @@ class EventLane:
         live_window: timedelta,
         calendar: Calendar,
         metrics: Metrics,
+        counts: bool = True,
     ) -> None:
         self._store = store
         self._identities = identities
@@ -44,6 +45,7 @@ class EventLane:
         self._funnels = funnels
         self._live_window = live_window
         self._calendar = calendar
+        self._counts = counts
         self._metrics = metrics
         # What `prepare` decoded, for the `apply` of the same records; one batch per partition.
         self._decoded: dict[int, tuple[Sequence[Record], Decoded]] = {}
@@ -69,7 +71,12 @@ class EventLane:
         store = self._store(connection)
         decoded = self._of(batch)
         occasion = Occasion(
-            batch.part, batch.now, batch.watermark, self._live_window, self._calendar
+            batch.part,
+            batch.now,
+            batch.watermark,
+            self._live_window,
+            self._calendar,
+            counts=self._counts,
         )
         try:
             rules = await store.rules()
@@ -77,7 +84,8 @@ class EventLane:
             folded_until = partial(_folded_until, connection, batch)
             scene = Scene(occasion, policies, store, self._identities(connection), folded_until)
             folded = await fold_events(decoded.events, scene)
-            await self._funnels.fold(connection, folded, scene, version=rules.funnels)
+            if self._counts:
+                await self._funnels.fold(connection, folded, scene, version=rules.funnels)
             swept = await sweep_deadlines(
                 occasion=occasion,
                 policies=policies,

@@ -34,10 +34,11 @@ class Occasion:
     live_window: timedelta
     calendar: Calendar
     cells: Cells = field(default_factory=Cells)
+    counts: bool = True
 
     def count(self, changes: Iterable[Change], policies: Policies) -> None:
         """Gather what the changes of users mean for the counts."""
-        for change in changes:
+        for change in changes if self.counts else ():
             count_change(change, policies=policies, calendar=self.calendar, into=self.cells)
 
 
