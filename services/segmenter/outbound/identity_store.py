@@ -34,7 +34,7 @@ WHERE (claimed, target) IN (SELECT * FROM unnest($1::text::text[], $2::text::tex
 # A claim leads from each of its ids to the other one, whichever it is reached by.
 _CONNECTED = f"""
 WITH RECURSIVE reached (user_id) AS (
-    SELECT * FROM unnest($1::text::text[])
+    SELECT given COLLATE "C" FROM unnest($1::text::text[]) AS given
     UNION
     SELECT next.user_id
     FROM reached, LATERAL (
