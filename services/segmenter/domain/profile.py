@@ -197,7 +197,6 @@ def _extend(profile: Profile, arrivals: Arrivals, policies: Policies) -> Profile
     """Return the user where the activity only moves `last_seen`, as most does; None otherwise.
 
     Inside the latest span, and before time alone would have changed anything, no step comes or goes.
-    A span ends sooner than the silence that counts, where another policy knew a shorter one.
     """
     deadline, span = profile.deadline, profile.spans[-1]
     latest = max(arrivals.instants)
@@ -206,7 +205,7 @@ def _extend(profile: Profile, arrivals: Arrivals, policies: Policies) -> Profile
         or profile.lifecycle not in LIVE
         or min(arrivals.instants) < span.start
         or latest >= deadline.at
-        or (policies.later and latest >= span.end + policies.grain)
+        or (policies.later and _may_move_steps(profile, latest, policies))
     ):
         return None
     part, also_parts = _parts(profile, arrivals)
@@ -225,6 +224,16 @@ def _extend(profile: Profile, arrivals: Arrivals, policies: Policies) -> Profile
         profile.revision,
         also_parts,
     )
+
+
+def _may_move_steps(profile: Profile, latest: datetime, policies: Policies) -> bool:
+    """Say whether, with several policies, activity of a live user may do more than extend the latest span.
+
+    The span may end sooner than the silence that counts now; and a policy that was replaced since may have
+    called the user silent in between.
+    """
+    end = profile.last_seen
+    return latest >= end + policies.grain or end < latest < profile.lifecycle_since
 
 
 def _is_only_extended(before: Profile, after: Profile) -> bool:

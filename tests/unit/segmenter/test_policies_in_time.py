@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.segmenter.domain.deadlines import Deadline
 from services.segmenter.domain.lifecycle import Step, state_at, timeline
 from services.segmenter.domain.policy import ContradictoryPolicy, Policies, Policy
 from services.segmenter.domain.profile import (
@@ -29,12 +30,12 @@ from tests.unit.segmenter.test_history_equals_the_definition import START, at, i
 DAY = timedelta(days=1)
 FIRST = Policy(1, 7 * DAY, 7 * DAY, 30 * DAY, 7 * DAY)
 FAR = at(12 * 600)
-batches = st.lists(instants, min_size=1, max_size=4)
 
 
 @st.composite
 def laws(draw: st.DrawFn) -> Laws:
-    activations = sorted(draw(st.sets(instants, min_size=1, max_size=3)))
+    when = draw(st.sampled_from((instants, st.integers(0, 40).map(lambda number: at(12 * number)))))
+    activations = sorted(draw(st.sets(when, min_size=1, max_size=3)))
     return [(START, draw(thresholds())), *((since, draw(thresholds())) for since in activations)]
 
 
@@ -120,15 +121,27 @@ def test_the_state_at_an_instant_follows_the_law_of_that_instant(
     assert state_at(spans, policies, now) == oracle.state(activity, oracle.law_at(known, now), now)
 
 
-acts = st.lists(st.one_of(batches, instants, st.none()), min_size=1, max_size=14)
+# Close together, and not only at multiples of the thresholds.
+close = st.builds(
+    lambda half_days, hours: at(12 * half_days + hours),
+    st.integers(0, 40),
+    st.sampled_from((0, 1, 2)),
+)
 
 
-@given(acts, laws())
-@settings(max_examples=1500, deadline=None)
+@st.composite
+def scripts(draw: st.DrawFn) -> list[list[datetime] | datetime | None]:
+    """Arrivals, sweeps, and moments (None) at which the next policy becomes known, maybe long after."""
+    when = draw(st.sampled_from((instants, close)))
+    arrivals = st.lists(when, min_size=1, max_size=4)
+    return draw(st.lists(st.one_of(arrivals, when, st.none()), min_size=1, max_size=14))
+
+
+@given(scripts(), laws())
+@settings(max_examples=2000, deadline=None)
 def test_whenever_policies_become_known_the_history_ends_as_if_all_had_been_known(
     script: list[list[datetime] | datetime | None], known: Laws
 ) -> None:
-    """None in the script makes the next policy known, maybe long after users were taken past it."""
     world, activity, heard = World(policies_of(known[:1])), list[datetime](), 1
     for act in script:
         if act is None:
@@ -146,6 +159,27 @@ def test_whenever_policies_become_known_the_history_ends_as_if_all_had_been_know
     world.policies = policies_of(known)
     world.sweep(FAR)
 
+    check_that_a_rebuild_gives_the_same(world, activity)
+
+
+@given(st.lists(close, min_size=2, max_size=10), close, laws(), st.data())
+@settings(max_examples=1500, deadline=None)
+def test_what_comes_late_changes_what_it_would_have_changed_in_time(
+    activity: list[datetime], until: datetime, known: Laws, data: st.DataObject
+) -> None:
+    """Every policy is known, most have come and gone, and time has passed, before the rest arrives."""
+    late = data.draw(st.integers(1, len(activity) - 1))
+    world = World(policies_of(known))
+    world.arrive(activity[late:])
+    world.sweep(max(until, known[-1][0]))
+
+    for instant in activity[:late]:
+        world.arrive([instant])
+        assert world.profile is not None
+        settled = world.profile.settled
+        assert world.changes() == oracle.history_under(world.log, known, settled)
+
+    world.sweep(FAR)
     check_that_a_rebuild_gives_the_same(world, activity)
 
 
@@ -209,6 +243,24 @@ def test_a_late_event_about_last_month_is_judged_by_last_months_policy() -> None
         (day(17), Lifecycle.SILENT, 1),
         (day(40), Lifecycle.CHURNED, 1),
     ]
+
+
+def test_activity_in_the_middle_of_a_silence_that_only_a_past_policy_knew_moves_it() -> None:
+    """The user counts as live now, and the activity lies within the shortest silence of the last."""
+    strict = Policy(2, 7 * DAY, 2 * DAY, 9 * DAY, 7 * DAY)
+    back = Policy(3, 7 * DAY, 7 * DAY, 30 * DAY, 7 * DAY)
+    policies = Policies(FIRST).followed_by(strict, day(10)).followed_by(back, day(13))
+    user = pass_time(
+        begin("u", arrivals_of([day(9), day(10.5)], START), policies), day(14), policies
+    )
+    silent = [step.at for step in user.written if step.after is Lifecycle.SILENT]
+
+    change = advance(user.profile, arrivals_of([day(10.7)], START), policies)
+
+    assert silent == [day(12.5)]
+    assert [step.at for step in change.retracted] == [day(12.5)]
+    assert [step.at for step in change.written] == [day(12.7)]
+    assert change.profile.deadline == Deadline(day(16), Lifecycle.ACTIVE)
 
 
 def test_a_step_that_happens_at_the_very_activation_keeps_its_own_reason() -> None:
