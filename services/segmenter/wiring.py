@@ -13,6 +13,7 @@ from services.segmenter.inbound.live_funnels import LiveFunnels
 from services.segmenter.inbound.log_keeper import LogKeeper
 from services.segmenter.inbound.policy_jobs import APPLY, PREVIEW, ApplyPolicy, PreviewPolicy
 from services.segmenter.inbound.reconciler import Pace, Reconciler
+from services.segmenter.inbound.zone_gate import ZoneGate
 from services.segmenter.outbound import event_log, job_store, recounting
 from services.segmenter.outbound.funnel_log import PostgresFunnelLog
 from services.segmenter.outbound.funnel_remains import PostgresFunnelRemains
@@ -72,15 +73,11 @@ class Segmenter:
             metrics=self._metrics,
         )
         self._log_keeper = self._keeping()
-        self._jobs = JobRunner(
-            desks=partial(job_store.opened, self._dsn, worker=self._worker),
-            kinds=self._job_kinds(),
-            clock=clock_from(settings.clock_file),
-            metrics=self._metrics,
-        )
+        self._jobs = self._working()
         self._reconciler = self._recounting()
         suffix = settings.group.removeprefix("segmenter")
-        self._events = self._lanes(settings.group, topics.EVENTS.name, event_lane, log=self._log)
+        gate = ZoneGate(event_lane, check=self._zone.ensure)
+        self._events = self._lanes(settings.group, topics.EVENTS.name, gate, log=self._log)
         self._letters = self._lanes(
             f"dead-letters{suffix}", topics.DEAD_LETTER.name, DeadLetterLane(), log=None
         )
@@ -114,6 +111,14 @@ class Segmenter:
             shelf=partial(event_log.opened, self._dsn, worker=self._worker),
             clock=clock_from(self._settings.clock_file),
             keep_for=timedelta(days=days) if days else None,
+            metrics=self._metrics,
+        )
+
+    def _working(self) -> JobRunner:
+        return JobRunner(
+            desks=partial(job_store.opened, self._dsn, worker=self._worker),
+            kinds=self._job_kinds(),
+            clock=clock_from(self._settings.clock_file),
             metrics=self._metrics,
         )
 
