@@ -18,6 +18,7 @@ from shared.contracts.events import EventEnvelope
 from shared.database import session
 from shared.database.connection import Connection
 from shared.observability.metrics import Metrics
+from shared.vocabulary import EventType
 from tests.integration.segmenter.kit import ZONE, Site, day, event
 from tests.servers import Database
 
@@ -84,6 +85,33 @@ async def test_whatever_came_in_whatever_order_is_stored_as_it_is_recounted(
     assert [each for report in reports for each in report.differences] == []
     assert {report.users_checked for report in reports} == {await site.count("users")}
     assert all(report.cells_checked > 0 for report in reports)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_users_of_several_ids_are_recounted_as_one(
+    site: Site, connection: Connection, seed: int
+) -> None:
+    chance = random.Random(seed)
+    claims = [
+        event(
+            f"u{chance.randrange(6)}",
+            day(chance.randrange(50)),
+            event_id=f"claim-{number}",
+            type=EventType.IDENTIFY,
+            anonymous_id=f"u{6 + chance.randrange(6)}",
+        )
+        for number in range(5)
+    ]
+    events = [*traffic(chance, users=12, events=120), *claims]
+    chance.shuffle(events)
+
+    await fold(site, events)
+
+    reports = [await recounted(connection) for _ in range(5)]
+    merged = await site.owner.fetchval("SELECT count(*) FROM users WHERE merged_into > ''")
+    assert merged > 0
+    assert [each for report in reports for each in report.differences] == []
+    assert {report.users_checked for report in reports} == {await site.count("users") - merged}
 
 
 @pytest.mark.parametrize(
