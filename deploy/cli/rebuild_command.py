@@ -54,21 +54,21 @@ def rebuild(
 def _run(words: list[str], summary: Summary, out: TextIO | None) -> tuple[Summary, int]:
     """Run the segmenter's program to its end, and not beyond ours."""
     signal.signal(signal.SIGTERM, _terminated)
-    running = program.start(words)
-    assert running.stdout is not None  # noqa: S101  asked for where it is started
-    try:
-        with progress_for(Console(stderr=True)) as progress:
-            for line in running.stdout:
-                said: dict[str, Any] = json.loads(line)
-                if said["type"] == "progress":
-                    progress.show(said["stage"], said["done"], said["total"], said["events"])
-                else:
-                    _keep(said, line, summary, out)
-        return summary, running.wait()
-    finally:
-        if running.poll() is None:
+    with program.start(words) as running:
+        assert running.stdout is not None  # noqa: S101  asked for where it is started
+        try:
+            with progress_for(Console(stderr=True)) as progress:
+                for line in running.stdout:
+                    said: dict[str, Any] = json.loads(line)
+                    if said["type"] == "progress":
+                        progress.show(said["stage"], said["done"], said["total"], said["events"])
+                    else:
+                        _keep(said, line, summary, out)
+        except BaseException:
             running.terminate()
-            running.wait()
+            raise
+    status = running.returncode
+    return summary, status if status >= 0 else 128 - status
 
 
 def _keep(said: dict[str, Any], line: str, summary: Summary, out: TextIO | None) -> None:
