@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -95,8 +95,12 @@ def policy_changes_router(
     changes: PolicyChanges, clock: Clock, *, writer: Callable[..., Principal]
 ) -> APIRouter:
     router = APIRouter(tags=["policies"])
-    asking = Depends(writer)
+    _drafts(router, changes, clock, asking=Depends(writer))
+    _activations(router, changes, clock, asking=Depends(writer))
+    return router
 
+
+def _drafts(router: APIRouter, changes: PolicyChanges, clock: Clock, *, asking: Any) -> None:
     @router.post(
         "/v1/policies",
         status_code=HTTPStatus.CREATED,
@@ -133,6 +137,8 @@ def policy_changes_router(
         response.headers["location"] = f"/v1/jobs/{job.job_id}"
         return jobs_http.shown(job)
 
+
+def _activations(router: APIRouter, changes: PolicyChanges, clock: Clock, *, asking: Any) -> None:
     @router.post(
         "/v1/policies/{version}/activate",
         responses=_REFUSED,
@@ -173,8 +179,6 @@ def policy_changes_router(
         response.headers["location"] = f"/v1/policies/{policy.version}"
         shown = policy_in(PolicyState.ACTIVE, policy)
         return ActivatedPolicy(**shown.model_dump(), job_id=job.job_id)
-
-    return router
 
 
 @contextmanager

@@ -26,7 +26,7 @@ async def description(api: Site) -> dict[str, Any]:
 
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the questions: what is got."""
-    return {path: item["get"] for path, item in document["paths"].items()}
+    return {path: item["get"] for path, item in document["paths"].items() if "get" in item}
 
 
 def acts(document: dict[str, Any]) -> list[dict[str, Any]]:
