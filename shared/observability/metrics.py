@@ -136,6 +136,10 @@ TRANSITIONS = _counter("transitions_total", "Transitions written", "kind", "afte
 TRANSITIONS_RETRACTED = _counter(
     "transitions_retracted_total", "Transitions that a late event contradicted", "kind"
 )
+MERGES = _counter("merges_total", "Ids that became another user's, or a user of their own again")
+CLAIMS_REJECTED = _counter(
+    "claims_rejected_total", "Claims of identify and alias that do not hold", "fault"
+)
 SWEEP_USERS = _counter("sweep_users_total", "Users changed because time passed")
 SWEEP_DELAY_SECONDS = _histogram(
     "sweep_delay_seconds",

@@ -10,6 +10,7 @@ from services.segmenter.inbound.decoding import Decoded, decode
 from services.segmenter.inbound.live_funnels import LiveFunnels
 from services.segmenter.inbound.log_horizon import judge_age
 from services.segmenter.inbound.messages import messages_of
+from services.segmenter.inbound.rejected_claims import keep_rejected
 from services.segmenter.usecases.fold_events import Folded, fold_events
 from services.segmenter.usecases.merge_users import Identities, Scene
 from services.segmenter.usecases.ports import NoRoomYet, Room, Store
@@ -84,6 +85,7 @@ class EventLane:
             folded_until = partial(_folded_until, connection, batch)
             scene = Scene(occasion, policies, store, self._identities(connection), folded_until)
             folded = await fold_events(decoded.events, scene)
+            await keep_rejected(connection, batch, decoded.events, folded.merged.rejected)
             if self._counts:
                 await self._funnels.fold(connection, folded, scene, version=rules.funnels)
             swept = await sweep_deadlines(
@@ -129,6 +131,10 @@ class EventLane:
         if decoded.events:
             oldest = min(each.event.received_at for each in decoded.events)
             self._metrics.observe(m.FOLD_DELAY_SECONDS, _seconds(oldest, batch.now))
+        if folded.merged.merges:
+            self._metrics.count(m.MERGES, by=len(folded.merged.merges))
+        for rejected in folded.merged.rejected:
+            self._metrics.count(m.CLAIMS_REJECTED, rejected.fault)
         for history in (folded.history, swept):
             self._tell_history(history)
         if swept.written:
