@@ -1,8 +1,6 @@
 """Counters in Postgres, added to at the end of the transaction that changed the users."""
 
-from collections.abc import Mapping, Sequence
-from datetime import date
-from typing import Any
+from collections.abc import Mapping
 
 from services.segmenter.domain.counters import (
     ActiveCell,
@@ -15,6 +13,7 @@ from services.segmenter.domain.counters import (
     month_cells,
     retention_cells,
 )
+from shared.database.arrays import instant_array, number_array, text_array, word_array
 from shared.database.connection import Connection, translated
 
 SHARDS = 8
@@ -24,8 +23,9 @@ JOBS_SHARD = 8  # lanes have the eight below
 # come: no two transactions can wait for each other.
 _ADD_ACTIVE = """
 INSERT INTO active_users AS cell (period, dimension, start, value, shard, users, new_users)
-SELECT period, dimension, start, value, $7, users, new_users
-FROM unnest($1::text[], $2::text[], $3::date[], $4::text[], $5::bigint[], $6::bigint[])
+SELECT period, dimension, DATE '0001-01-01' + (start - 1), value, $7, users, new_users
+FROM unnest($1::text::text[], $2::text::text[], $3::text::int[], $4::text::text[],
+            $5::text::bigint[], $6::text::bigint[])
      WITH ORDINALITY AS given (period, dimension, start, value, users, new_users, place)
 ORDER BY place
 ON CONFLICT (period, dimension, start, value, shard) DO UPDATE
@@ -34,8 +34,9 @@ SET users = cell.users + EXCLUDED.users, new_users = cell.new_users + EXCLUDED.n
 
 _ADD_RETENTION = """
 INSERT INTO retention AS cell (period, dimension, cohort, value, age, shard, users)
-SELECT period, dimension, cohort, value, age, $7, users
-FROM unnest($1::text[], $2::text[], $3::date[], $4::text[], $5::smallint[], $6::bigint[])
+SELECT period, dimension, DATE '0001-01-01' + (cohort - 1), value, age, $7, users
+FROM unnest($1::text::text[], $2::text::text[], $3::text::int[], $4::text::text[],
+            $5::text::smallint[], $6::text::bigint[])
      WITH ORDINALITY AS given (period, dimension, cohort, value, age, users, place)
 ORDER BY place
 ON CONFLICT (period, dimension, cohort, value, age, shard) DO UPDATE
@@ -45,7 +46,8 @@ SET users = cell.users + EXCLUDED.users
 _ADD_FLOWS = """
 INSERT INTO lifecycle_flows AS cell (dimension, hour, value, before, after, shard, transitions)
 SELECT dimension, hour, value, before, after, $7, transitions
-FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::text[], $4::text::text[],
+            $5::text::text[], $6::text::bigint[])
      WITH ORDINALITY AS given (dimension, hour, value, before, after, transitions, place)
 ORDER BY place
 ON CONFLICT (dimension, hour, value, before, after, shard) DO UPDATE
@@ -56,7 +58,8 @@ _ADD_MONTHS = """
 INSERT INTO lifecycle_flow_months AS cell
        (dimension, month, value, before, after, shard, transitions)
 SELECT dimension, month, value, before, after, $7, transitions
-FROM unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+FROM unnest($1::text::text[], $2::text::date[], $3::text::text[], $4::text::text[],
+            $5::text::text[], $6::text::bigint[])
      WITH ORDINALITY AS given (dimension, month, value, before, after, transitions, place)
 ORDER BY place
 ON CONFLICT (dimension, month, value, before, after, shard) DO UPDATE
@@ -77,7 +80,7 @@ class CounterStore:
             (_ADD_ACTIVE, _active(active_cells(cells))),
             (_ADD_RETENTION, _retention(retention_cells(cells))),
             (_ADD_FLOWS, _flows(flows)),
-            (_ADD_MONTHS, _flows(month_cells(flows))),
+            (_ADD_MONTHS, _months(month_cells(flows))),
         ):
             if columns:
                 with translated():
@@ -89,36 +92,62 @@ def shard_of(part: int) -> int:
     return part % SHARDS
 
 
-def _active(cells: Mapping[ActiveCell, tuple[int, int]]) -> list[list[Any]]:
-    return _columns(
-        [
-            (
-                period,
-                dimension,
-                date.fromordinal(start),
-                value,
-                *cells[period, dimension, start, value],
-            )
-            for period, dimension, start, value in sorted(cells)
-        ]
-    )
+def _active(cells: Mapping[ActiveCell, tuple[int, int]]) -> list[str]:
+    if not cells:
+        return []
+    keys = sorted(cells)
+    periods, dimensions, starts, values = zip(*keys, strict=True)
+    users, new = zip(*[cells[key] for key in keys], strict=True)
+    return [
+        word_array(periods),
+        word_array(dimensions),
+        number_array(starts),
+        text_array(values),
+        number_array(users),
+        number_array(new),
+    ]
 
 
-def _retention(cells: Mapping[RetentionCell, int]) -> list[list[Any]]:
-    return _columns(
-        [
-            (period, dimension, date.fromordinal(cohort), value, age, cells[key])
-            for key in sorted(cells)
-            for period, dimension, cohort, value, age in (key,)
-        ]
-    )
+def _retention(cells: Mapping[RetentionCell, int]) -> list[str]:
+    if not cells:
+        return []
+    keys = sorted(cells)
+    periods, dimensions, cohorts, values, ages = zip(*keys, strict=True)
+    return [
+        word_array(periods),
+        word_array(dimensions),
+        number_array(cohorts),
+        text_array(values),
+        number_array(ages),
+        number_array([cells[key] for key in keys]),
+    ]
 
 
-def _flows(cells: Mapping[FlowCell, int] | Mapping[MonthCell, int]) -> list[list[Any]]:
-    counts: Mapping[Any, int] = cells
-    return _columns([(*key, counts[key]) for key in sorted(counts)])
+def _flows(cells: Mapping[FlowCell, int]) -> list[str]:
+    if not cells:
+        return []
+    keys = sorted(cells)
+    dimensions, hours, values, befores, afters = zip(*keys, strict=True)
+    return [
+        word_array(dimensions),
+        instant_array(hours),
+        text_array(values),
+        text_array(befores),
+        word_array(afters),
+        number_array([cells[key] for key in keys]),
+    ]
 
 
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    """Return one array per column; none where there are no rows."""
-    return [list(column) for column in zip(*rows, strict=True)]
+def _months(cells: Mapping[MonthCell, int]) -> list[str]:
+    if not cells:
+        return []
+    keys = sorted(cells)
+    dimensions, months, values, befores, afters = zip(*keys, strict=True)
+    return [
+        word_array(dimensions),
+        word_array([month.isoformat() for month in months]),
+        text_array(values),
+        text_array(befores),
+        word_array(afters),
+        number_array([cells[key] for key in keys]),
+    ]

@@ -154,6 +154,17 @@ async def test_lanes_that_add_to_the_same_cells_at_once_lose_nothing_and_never_d
     assert await stored(api) == recount(all_deeds, ZoneInfo("UTC"), steps_of(all_deeds))
 
 
+async def test_a_channel_may_hold_any_character_that_can_be_stored(
+    lanes: list[Connection], api: Connection
+) -> None:
+    channels = ['a,b"c\\d{e}', "null", "搜索 ads", "'; --", "%s"]
+    deeds = [Did(str(each), START, Origin(channel)) for each, channel in enumerate(channels)]
+
+    await CounterStore().add(lanes[0], cells_of(deeds), 0)
+
+    assert await stored(api) == recount(deeds, ZoneInfo("UTC"), steps_of(deeds))
+
+
 async def test_what_is_rolled_back_counts_nothing(lanes: list[Connection], api: Connection) -> None:
     transaction = lanes[0].transaction()
     await transaction.start()
