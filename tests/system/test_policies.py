@@ -225,10 +225,11 @@ async def kill_whoever_applies(here: World, job_id: str) -> str:
 async def published_is_what_stands(here: World) -> bool:
     """Say whether whoever follows the topic ends with the transitions that stand in the table.
 
-    Each is written before it is retracted.
+    Each is written before it is retracted; a relay that was killed may have sent some once more.
     """
     follower: set[str] = set()
-    for transition_id, status in await asyncio.to_thread(read_transitions, here.stack.bootstrap):
+    told = await asyncio.to_thread(read_transitions, here.stack.bootstrap)
+    for transition_id, status in dict.fromkeys(told):
         if status == "written":
             follower.add(transition_id)
         else:
