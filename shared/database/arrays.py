@@ -8,6 +8,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\""})
+_COPY_ESCAPES = str.maketrans(
+    {
+        "\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v",
+    }
+)  # fmt: skip
+NULL = r"\N"  # in COPY's text format
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -26,6 +32,14 @@ class InstantTexts(dict[datetime, str]):
             text = instant.astimezone(UTC).isoformat()[:19]
             self._seconds[second] = text
         return f"{text}.{since.microseconds:06d}+00"
+
+
+def copied(text: str) -> str:
+    """Return a text as a value in COPY's text format.
+
+    Of what must be escaped only the backslash is printable, and nearly no text has any of it.
+    """
+    return text if text.isprintable() and "\\" not in text else text.translate(_COPY_ESCAPES)
 
 
 def text_array(texts: Sequence[str]) -> str:

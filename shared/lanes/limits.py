@@ -25,6 +25,8 @@ class LaneLimits:
     batch_records: int = 8_000
     # Lanes of a process that fold much at once: one waits for Postgres while another works.
     crowd: int = 3
+    # How soon a lane looks again whether it is its turn to catch up.
+    in_turn_s: float = 0.05
     much_records: int = 500
     drain_s: float = 5.0
     backoff_least_s: float = 0.1

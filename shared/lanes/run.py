@@ -91,12 +91,13 @@ class LaneRun:
         Returns without a commit when told to stop first.
         """
         self._end.ask(self._setup.clock.now())
-        fetched = await self._fetch(pace.limit)
+        catches_up = self._more_due and not self._setup.crowd.locked()
+        fetched = await self._fetch(pace.limit, catches_up=catches_up)
         if fetched is None:
             return
         answer = await self._end.answer(idle=not fetched.records)
         self._check(answer)
-        turn = self._turn(fetched, answer)
+        turn = self._turn(fetched, answer, catches_up=catches_up)
         try:
             async with self._room_for(turn):
                 started = asyncio.get_running_loop().time()
@@ -111,9 +112,8 @@ class LaneRun:
         self._note(turn, folded, seconds=seconds)
 
     def _room_for(self, turn: Turn) -> AbstractAsyncContextManager[object]:
-        if len(turn.batch.records) < self._setup.limits.much_records:
-            return nullcontext()
-        return self._setup.crowd
+        is_much = len(turn.batch.records) >= self._setup.limits.much_records
+        return self._setup.crowd if is_much or turn.batch.may_catch_up else nullcontext()
 
     def _check(self, answer: EndAnswer | None) -> None:
         """Raise LogTruncated where the log is not the one that was claimed: the next claim says more."""
@@ -184,8 +184,10 @@ class LaneRun:
         self._incarnation = bounds.incarnation or claim.incarnation
         return begins
 
-    async def _fetch(self, limit: int) -> Fetched | None:
-        wait_s = 0.0 if self._more_due else self._setup.limits.idle_s
+    async def _fetch(self, limit: int, *, catches_up: bool) -> Fetched | None:
+        wait_s = self._setup.limits.idle_s
+        if self._more_due:
+            wait_s = 0.0 if catches_up else self._setup.limits.in_turn_s
         fetching = asyncio.create_task(self._consumer.fetch(limit=limit, timeout_s=wait_s))
         try:
             await asyncio.wait(
@@ -202,7 +204,7 @@ class LaneRun:
             if not fetching.done():
                 fetching.cancel()
 
-    def _turn(self, fetched: Fetched, answer: EndAnswer | None) -> Turn:
+    def _turn(self, fetched: Fetched, answer: EndAnswer | None, *, catches_up: bool) -> Turn:
         now = self._setup.clock.now()
         # Below the position: handed out before a seek. It was folded already.
         records = [each for each in fetched.records if each.offset >= self._position]
@@ -222,6 +224,7 @@ class LaneRun:
             records=records,
             now=now,
             watermark=None if self._watermark is None else min(self._watermark, now),
+            may_catch_up=catches_up,
         )
         return Turn(batch, self._position, next_offset, None if answer is None else answer.end)
 

@@ -15,7 +15,8 @@ class Batch:
 
     `now` is product time. `watermark` is the instant up to which everything that was received for
     this partition is folded once this batch is (product time, never beyond `now`; None: unknown).
-    A time-only change may be written up to the watermark and no further.
+    A time-only change may be written up to the watermark and no further. `may_catch_up`: the turn before
+    left more that is due, and it is this lane's turn among those of the process to take much of it.
     """
 
     group: str
@@ -24,6 +25,7 @@ class Batch:
     records: Sequence[Record]
     now: datetime
     watermark: datetime | None
+    may_catch_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

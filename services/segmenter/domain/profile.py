@@ -85,6 +85,8 @@ class Change:
     repealed: tuple[Step, ...] = ()
     # Nothing but `last_seen`, the deadline and the count moved on, as with most activity.
     only_extended: bool = False
+    # Nothing but the state and the deadline moved on, as when only time passes.
+    only_aged: bool = False
     # Not what a late event contradicts: the words for what is retracted, where they are others.
     because: str | None = None
     is_gone: bool = False
@@ -190,7 +192,13 @@ def pass_time(change: Change, until: datetime, policies: Policies) -> Change:
         lifecycle_since=due[-1].at,
         deadline=next_deadline(steps, until),
     )
-    return replace(change, profile=moved, written=(*change.written, *due), only_extended=False)
+    return replace(
+        change,
+        profile=moved,
+        written=(*change.written, *due),
+        only_extended=False,
+        only_aged=profile is change.before,
+    )
 
 
 def _extend(profile: Profile, arrivals: Arrivals, policies: Policies) -> Profile | None:

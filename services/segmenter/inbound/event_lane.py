@@ -14,7 +14,11 @@ from services.segmenter.inbound.rejected_claims import keep_rejected
 from services.segmenter.usecases.fold_events import Folded, fold_events
 from services.segmenter.usecases.merge_users import Identities, Scene
 from services.segmenter.usecases.ports import NoRoomYet, Room, Store
-from services.segmenter.usecases.sweep_deadlines import sweep_deadlines
+from services.segmenter.usecases.sweep_deadlines import (
+    FIRST_SWEEP,
+    SWEEP_LIMIT,
+    sweep_deadlines,
+)
 from services.segmenter.usecases.write_history import History, Occasion
 from shared.contracts.events import EventEnvelope
 from shared.database import lease
@@ -93,6 +97,7 @@ class EventLane:
                 policies=policies,
                 store=store,
                 folded_until=folded_until,
+                limit=SWEEP_LIMIT if batch.may_catch_up else FIRST_SWEEP,
             )
             await store.count(occasion.cells, part=batch.part)
         except NoRoomYet as error:

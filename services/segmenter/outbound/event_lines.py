@@ -6,17 +6,12 @@ import msgspec
 
 from services.segmenter.usecases.ports import Folding
 from shared.contracts.events import EventEnvelope
-from shared.database.arrays import InstantTexts
+from shared.database.arrays import NULL, InstantTexts, copied
 
 EVENT_COLUMNS = (
     "source", "event_id", "received_at", "user_id", "type", "name", "timestamp", "anonymous_id",
     "active", "historical", "flags", "part", "kafka_offset", "payload",
 )  # fmt: skip
-
-_ESCAPES = str.maketrans(
-    {"\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"}
-)
-_NULL = r"\N"
 
 
 # So many lines at once that Postgres has work while the next are made, and memory stays small.
@@ -38,9 +33,9 @@ def _pieces(events: Sequence[Folding], part: int) -> list[bytes]:
         flags = ",".join(event.flags) if event.flags else ""
         said = (
             f"{event.source}\t{event.event_id}\t{text_of[event.received_at]}\t{event.user_id}\t"
-            f"{event.type._value_}\t{_NULL if event.name is None else event.name}\t"
+            f"{event.type._value_}\t{NULL if event.name is None else event.name}\t"
             f"{text_of[event.timestamp]}\t"
-            f"{_NULL if event.anonymous_id is None else event.anonymous_id}\t"
+            f"{NULL if event.anonymous_id is None else event.anonymous_id}\t"
             f"{'t' if event.active else 'f'}\t{'t' if event.historical else 'f'}\t"
             f"{{{flags}}}\t{part}\t{offset}\t"
         )
@@ -72,12 +67,10 @@ def _escaped(events: Sequence[Folding]) -> list[Folding]:
 def _escaped_event(event: EventEnvelope) -> EventEnvelope:
     return msgspec.structs.replace(
         event,
-        source=event.source.translate(_ESCAPES),
-        event_id=event.event_id.translate(_ESCAPES),
-        user_id=event.user_id.translate(_ESCAPES),
-        name=None if event.name is None else event.name.translate(_ESCAPES),
-        anonymous_id=(
-            None if event.anonymous_id is None else event.anonymous_id.translate(_ESCAPES)
-        ),
-        payload=msgspec.Raw(bytes(event.payload).decode().translate(_ESCAPES).encode()),
+        source=copied(event.source),
+        event_id=copied(event.event_id),
+        user_id=copied(event.user_id),
+        name=None if event.name is None else copied(event.name),
+        anonymous_id=(None if event.anonymous_id is None else copied(event.anonymous_id)),
+        payload=msgspec.Raw(copied(bytes(event.payload).decode()).encode()),
     )

@@ -1,15 +1,14 @@
 """Transitions as rows: the statements, and the way there and back."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from services.segmenter.domain.transition import Evidence, Transition
 from services.segmenter.usecases.ports import Retraction
+from shared.database.arrays import NULL, InstantTexts, copied
 from shared.vocabulary import Lifecycle, TransitionKind, TransitionReason
 
 COLUMNS = (
@@ -37,20 +36,18 @@ _INSTANTS = {"last_seen", "since"}
 _EVIDENCE = {field.name for field in fields(Evidence)}
 
 
-def row(transition: Transition) -> tuple[Any, ...]:
-    return (
-        transition.transition_id,
-        transition.user_id,
-        transition.kind.value,
-        None if transition.before is None else transition.before.value,
-        transition.after.value,
-        transition.at,
-        transition.recorded_at,
-        transition.reason.value,
-        transition.policy_version,
-        transition.historical,
-        _evidence_json(transition.evidence),
-    )
+def lines(transitions: Sequence[Transition]) -> bytes:
+    """Return the transitions in COPY's text format, in the order of `COLUMNS`."""
+    text_of = InstantTexts()
+    return "".join(
+        [
+            f"{each.transition_id}\t{copied(each.user_id)}\t{each.kind}\t"
+            f"{NULL if each.before is None else each.before}\t{each.after}\t{text_of[each.at]}\t"
+            f"{text_of[each.recorded_at]}\t{each.reason}\t{each.policy_version}\t"
+            f"{each.historical}\t{copied(_evidence_json(each.evidence))}\n"
+            for each in transitions
+        ]
+    ).encode()
 
 
 def key(retraction: Retraction) -> tuple[Any, ...]:
@@ -78,7 +75,7 @@ def transition_of(row: Mapping[str, Any]) -> Transition:
 
 def _evidence_json(evidence: Evidence) -> str:
     given = {name: value for name in _EVIDENCE if (value := getattr(evidence, name)) is not None}
-    return msgspec.json.encode(given).decode()
+    return json.dumps(given, default=datetime.isoformat)
 
 
 def _evidence_of(text: str) -> Evidence:

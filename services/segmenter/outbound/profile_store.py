@@ -142,6 +142,10 @@ class PostgresStore:
                 users_sql.EXTEND, *users_sql.extended_columns(profiles), now
             )
 
+    async def age_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
+        with translated():
+            await self._connection.execute(users_sql.AGE, *users_sql.aged_columns(profiles), now)
+
     async def count(self, cells: Cells, *, part: int | None) -> None:
         shard = JOBS_SHARD if part is None else shard_of(part)
         await CounterStore().add(self._connection, cells, shard)
@@ -157,9 +161,9 @@ class PostgresStore:
     async def add_transitions(self, transitions: Sequence[Transition]) -> None:
         months = {each.at.date().replace(day=1) for each in transitions}
         with translated(), _room_wanted(months):
-            await self._connection.copy_records_to_table(
+            await self._connection.copy_to_table(
                 "transitions",
-                records=[history_sql.row(each) for each in transitions],
+                source=_chunks([history_sql.lines(transitions)]),
                 columns=history_sql.COLUMNS,
             )
 
@@ -195,5 +199,6 @@ def _room_wanted(months: Collection[date] = ()) -> Iterator[None]:
 
 
 async def _chunks(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Give the driver bytes as it takes them: bytes themselves it would take for a file's name."""
     for chunk in chunks:
         yield chunk

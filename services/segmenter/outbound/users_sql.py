@@ -83,6 +83,17 @@ FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::timestamptz[], 
 WHERE users.user_id = given.user_id
 """
 
+AGE = """
+UPDATE users
+SET lifecycle = given.lifecycle, lifecycle_since = given.lifecycle_since,
+    deadline = given.deadline, deadline_to = given.deadline_to, check_at = given.deadline,
+    updated_at = $6::timestamptz
+FROM unnest($1::text::text[], $2::text::text[], $3::text::timestamptz[], $4::text::timestamptz[],
+            $5::text::text[])
+     AS given (user_id, lifecycle, lifecycle_since, deadline, deadline_to)
+WHERE users.user_id = given.user_id
+"""
+
 _LIFECYCLES = {each.value: each for each in Lifecycle}
 
 
@@ -124,6 +135,18 @@ def extended_columns(profiles: Sequence[Profile]) -> list[str]:
         ),
         number_array([profile.event_count for profile in profiles]),
         instant_array([profile.known_at for profile in profiles]),
+    ]
+
+
+def aged_columns(profiles: Sequence[Profile]) -> list[str]:
+    """Return what time moves, as one array per column, in the order of `AGE`."""
+    deadlines = [profile.deadline for profile in profiles]
+    return [
+        text_array([profile.user_id for profile in profiles]),
+        word_array([profile.lifecycle for profile in profiles]),
+        instant_array([profile.lifecycle_since for profile in profiles]),
+        instant_array([None if each is None else each.at for each in deadlines]),
+        word_array([None if each is None else each.to for each in deadlines]),
     ]
 
 

@@ -20,5 +20,12 @@ async def keep_changes(
     if not changes:
         return History()
     occasion.count(changes, policies)
-    await store.save_users([change.profile for change in changes], now=occasion.now)
+    aged = [each.profile for each in changes if each.only_aged or each.profile is each.before]
+    whole = [
+        each.profile for each in changes if not each.only_aged and each.profile is not each.before
+    ]
+    if aged:
+        await store.age_users(aged, now=occasion.now)
+    if whole:
+        await store.save_users(whole, now=occasion.now)
     return await write_history(changes, occasion=occasion, store=store, cause_of=cause_of)

@@ -146,6 +146,10 @@ class Store(Protocol):
         """Write the locked users of whom only `last_seen`, the deadline and the count moved on."""
         ...
 
+    async def age_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
+        """Write the locked users of whom only the state and the deadline moved on, if anything."""
+        ...
+
     async def count(self, cells: Cells, *, part: int | None) -> None:
         """Add to the counts what a partition's lane counted, or a job (None).
 

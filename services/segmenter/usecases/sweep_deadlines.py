@@ -13,7 +13,10 @@ from services.segmenter.usecases.reach import FoldedUntil, reach_of
 from services.segmenter.usecases.write_history import History, Occasion
 from shared.kafka.partitioner import partition_of
 
-SWEEP_LIMIT = 1_000
+# So many that the lanes' live events wait no longer than they notice.
+SWEEP_LIMIT = 500
+# As long as it is not the lane's turn to catch up: all lanes may do this much at once.
+FIRST_SWEEP = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,5 +32,7 @@ merges = Table(
     Column("at", INSTANT, nullable=False),
     Column("events_moved", BigInteger, nullable=False),
     Column("steps_retracted", Integer, nullable=False),  # of the absorbed id's own history
-    Column("steps_written", Integer, nullable=False),  # of the user's, by all that was merged at once
+    Column(
+        "steps_written", Integer, nullable=False
+    ),  # of the user's, by all that was merged at once
 )

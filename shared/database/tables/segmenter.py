@@ -63,7 +63,9 @@ log_horizon = Table(
     metadata,
     Column("single", Boolean, primary_key=True),
     Column("held_since", INSTANT, nullable=False),  # from then on, events has all that was folded
-    Column("raised_at", INSTANT, nullable=False),  # lease time; partitions are dropped a while after
+    Column(
+        "raised_at", INSTANT, nullable=False
+    ),  # lease time; partitions are dropped a while after
 )
 
 transitions = Table(

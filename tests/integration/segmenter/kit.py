@@ -70,13 +70,18 @@ class Desk:
         self._fold = fold
 
     async def fold(
-        self, values: Sequence[bytes], *, now: datetime, watermark: datetime | None
+        self,
+        values: Sequence[bytes],
+        *,
+        now: datetime,
+        watermark: datetime | None,
+        may_catch_up: bool = True,
     ) -> Applied:
         records = [
             Record(self.position + index, _millis(now), b"key", value)
             for index, value in enumerate(values)
         ]
-        batch = Batch(GROUP, TOPIC, self.part, records, now, watermark)
+        batch = Batch(GROUP, TOPIC, self.part, records, now, watermark, may_catch_up)
         folded = await self._fold.fold(
             Turn(batch, self.position, self.position + len(records), None)
         )

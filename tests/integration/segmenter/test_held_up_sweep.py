@@ -9,7 +9,11 @@ import pytest
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.outbound.profile_store import PostgresStore
-from services.segmenter.usecases.sweep_deadlines import SWEEP_LIMIT, sweep_deadlines
+from services.segmenter.usecases.sweep_deadlines import (
+    FIRST_SWEEP,
+    SWEEP_LIMIT,
+    sweep_deadlines,
+)
 from services.segmenter.usecases.write_history import Occasion
 from shared.database import lease
 from tests.integration.segmenter.kit import DAY, GROUP, START, TOPIC, Site, day, event
@@ -82,3 +86,15 @@ async def in_hand(site: Site, *users: str) -> AsyncIterator[None]:
 async def watermark(site: Site) -> datetime | None:
     told: datetime | None = await site.owner.fetchval("SELECT watermark FROM consumer_partition")
     return told
+
+
+async def test_a_lane_whose_turn_it_is_not_takes_little_of_what_is_due(site: Site) -> None:
+    users = [f"u{number:05}" for number in range(FIRST_SWEEP + 7)]
+    await site.fold(*(event(each, START) for each in users))
+
+    desk = await site.desk(0)
+    little = await desk.fold([], now=day(8), watermark=day(8), may_catch_up=False)
+    rest = await desk.fold([], now=day(8), watermark=day(8), may_catch_up=True)
+
+    assert (little.more_due, len(little.messages)) == (True, FIRST_SWEEP)
+    assert (rest.more_due, len(rest.messages)) == (False, 7)
