@@ -15,6 +15,7 @@ from services.api.inbound.flows_http import flows_router
 from services.api.inbound.funnel_changes_http import funnel_changes_router
 from services.api.inbound.funnels_http import funnels_router
 from services.api.inbound.jobs_http import jobs_router
+from services.api.inbound.merges_http import merges_router
 from services.api.inbound.policies_http import policies_router
 from services.api.inbound.policy_changes_http import policy_changes_router
 from services.api.inbound.reconciliations_http import reconciliations_router
@@ -32,6 +33,7 @@ from shared.http.probes import HealthCheck, probe_routes
 from shared.observability.metrics import Metrics
 
 ROUTERS = (
+    merges_router,  # before users: an address may go on behind an id, and ids hold slashes
     users_router,
     tiers_router,
     transitions_router,

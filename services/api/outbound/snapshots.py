@@ -30,6 +30,7 @@ from services.api.outbound import (
     user_reader,
 )
 from services.api.outbound.counter_reader import PostgresCounters
+from services.api.outbound.identity_reader import PostgresIdentityBook
 from services.api.outbound.policy_reader import PostgresPolicyShelf
 from services.api.usecases.ports import (
     AlertFilter,
@@ -105,6 +106,7 @@ class PostgresSnapshot:
         self._group = group
         self.policy_shelf = PostgresPolicyShelf(connection)
         self.counters = PostgresCounters(connection)
+        self.identity = PostgresIdentityBook(connection)
 
     async def ping(self) -> None:
         await self._connection.execute(text("SELECT 1"))

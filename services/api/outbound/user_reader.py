@@ -25,7 +25,17 @@ _COLUMNS: Sequence[Any] = (
 
 
 async def user(connection: AsyncConnection, user_id: str) -> UserView | None:
-    rows = await connection.execute(select(*_COLUMNS).where(table.c.user_id == user_id))
+    """Return the user whose the id is, whatever id of theirs it is."""
+    home = table.alias("asked")
+    merged_into = (
+        select(home.c.merged_into)
+        .where(home.c.user_id == user_id, home.c.merged_into > "")
+        .scalar_subquery()
+    )
+    query = select(*_COLUMNS).where(
+        table.c.user_id == func.coalesce(merged_into, user_id), table.c.merged_into.is_(None)
+    )
+    rows = await connection.execute(query)
     row = rows.first()
     return None if row is None else UserView(*row)
 
@@ -44,13 +54,15 @@ async def users(
 
 async def lifecycle_counts(connection: AsyncConnection) -> Mapping[str, int]:
     rows = await connection.execute(
-        select(table.c.lifecycle, func.count().label("users")).group_by(table.c.lifecycle)
+        select(table.c.lifecycle, func.count().label("users"))
+        .where(table.c.merged_into.is_(None))
+        .group_by(table.c.lifecycle)
     )
     return {row.lifecycle: row.users for row in rows}
 
 
 def _conditions(wanted: UserFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+    conditions: list[ColumnElement[bool]] = [table.c.merged_into.is_(None)]
     if wanted.lifecycle:
         conditions.append(table.c.lifecycle.in_(wanted.lifecycle))
     if wanted.prefix:

@@ -19,6 +19,7 @@ from services.api.domain.views import (
 )
 from services.api.usecases.change_policies import PolicyShelf
 from services.api.usecases.counter_ports import Counters
+from services.api.usecases.identity_ports import IdentityBook
 
 At = tuple[datetime, str]  # a place in a list by time: the instant and the id
 
@@ -70,6 +71,11 @@ class Snapshot(Protocol):
     @property
     def counters(self) -> Counters:
         """What is counted, in the same snapshot."""
+        ...
+
+    @property
+    def identity(self) -> IdentityBook:
+        """Whose each id is, in the same snapshot."""
         ...
 
     @property

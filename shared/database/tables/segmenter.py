@@ -37,6 +37,8 @@ users = Table(
     Column("policy_version", Integer, nullable=False),
     Column("revision", Integer, nullable=False),  # counts the corrections of this user's history
     Column("updated_at", INSTANT, nullable=False),
+    Column("merged_into", KEY),  # null: a user; '': nobody's id; else the user whose the id is
+    Column("also_parts", ARRAY(Integer), nullable=False),  # all by which their events may come
 )
 
 events = Table(

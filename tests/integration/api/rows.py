@@ -47,6 +47,38 @@ class Rows:
         }
         await self._insert("users", values | given)
 
+    async def merged(self, user_id: str, into: str, **claim: Any) -> None:
+        """Put in an id that is another user's, and the claim by which it is."""
+        await self.user(user_id, merged_into=into)
+        await self.claim(user_id, into, **claim)
+
+    async def claim(self, claimed: str, target: str, **given: Any) -> None:
+        values = {
+            "claimed": claimed,
+            "target": target,
+            "at": NOON,
+            "source": "web",
+            "event_id": f"{claimed}>{target}",
+            "fault": None,
+            "decided_at": NOON,
+        }
+        await self._insert("identity_claims", values | given)
+
+    async def merge(self, absorbed: str, into_user: str, **given: Any) -> None:
+        values = {
+            "merged_at": NOON,
+            "absorbed": absorbed,
+            "into_user": into_user,
+            "from_user": absorbed,
+            "source": "web",
+            "event_id": f"{absorbed}>{into_user}",
+            "at": NOON,
+            "events_moved": 5,
+            "steps_retracted": 2,
+            "steps_written": 1,
+        }
+        await self._insert("merges", values | given)
+
     async def transition(self, **given: Any) -> UUID:
         transition_id = given.pop("transition_id", None) or uuid4()
         values = {

@@ -40,6 +40,7 @@ def test_there_are_questions(api: Site) -> None:
         "/v1/funnels/{funnel_id}/conversions",
         "/v1/jobs",
         "/v1/jobs/{job_id}",
+        "/v1/merges",
         "/v1/policies",
         "/v1/policies/{version}",
         "/v1/reconciliations",
@@ -49,6 +50,7 @@ def test_there_are_questions(api: Site) -> None:
         "/v1/transitions",
         "/v1/users",
         "/v1/users/{user_id}",
+        "/v1/users/{user_id}/identities",
     }
 
 
