@@ -202,10 +202,9 @@ async def _noted(shadow: PostgresShadow) -> AsyncIterator[Sequence[str]]:
 
 
 async def _roots(snapshot: PostgresSnapshot, user_ids: Sequence[str]) -> Sequence[str]:
-    """Return the users whom the ids belong to."""
-    rows = await snapshot.rows("", limit=len(user_ids), user_ids=user_ids)
-    owners = {row.user_id: row.merged_into for row in rows if row.merged_into}
-    return sorted({owners.get(each, each) for each in user_ids})
+    """Return the ids with the users whose they are."""
+    homes = await snapshot.homes(user_ids)
+    return sorted({*user_ids, *homes.values()})
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ from services.segmenter.domain.replay import Keeper, Rebuilt, Replayed, rebuild
 # An event lies at most a day after its receipt, by which the log is kept.
 AHEAD = timedelta(days=1)
 
+A_USER, UNREADABLE = "a user", "what can't be read"
 MISSING, UNEXPECTED, DOUBLED = "missing", "unexpected", "doubled"
 
 
@@ -53,7 +54,7 @@ class Row:
 class Found:
     """All that one snapshot holds of a user: the row, what the log says, and the transitions that stand.
 
-    `other_ids` are those that were merged into this one.
+    `home`: the id is that user's, by the claims; `other_ids` are those that are this one's.
     """
 
     user_id: str
@@ -61,16 +62,12 @@ class Found:
     replayed: Replayed | None
     origin: Origin
     standing: Sequence[Step]
+    home: str | None = None
     other_ids: Sequence[str] = ()
 
     @property
     def stored(self) -> Profile | None:
         return None if self.row is None else self.row.profile
-
-    @property
-    def claims_a_user(self) -> bool:
-        """Whether the row says that there is a user, even if not which."""
-        return self.row is not None and self.row.merged_into is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +109,13 @@ class Verdict:
 
 def judge(found: Found, times: Times) -> Verdict:
     """Compare a user with what the log says."""
+    if found.home is not None:
+        return Verdict(found, None, tuple(_of_another(found, found.home)), tuple(_steps(found, ())))
     if _is_beyond_the_log(found, times):
         return Verdict(found, None, skipped=True)
     if found.replayed is None:
-        fields = (_whole(found.user_id, "a user", None),) if found.claims_a_user else ()
+        nobody = found.row is None or found.row.merged_into == ""
+        fields = () if nobody else (_whole(found.user_id, _said(found.row), None),)
         return Verdict(found, None, fields, tuple(_steps(found, ())))
     known = policies_of(found.stored, times.policies)
     keeper = Keeper(found.user_id, found.stored, _until(found, found.replayed, times))
@@ -166,7 +166,7 @@ def _until(found: Found, replayed: Replayed, times: Times) -> datetime | None:
 def _fields(found: Found, rebuilt: Rebuilt) -> Iterator[Difference]:
     user_id, profile = found.user_id, rebuilt.profile
     if found.row is None or found.stored is None:
-        yield _whole(user_id, "what can't be read" if found.claims_a_user else None, "a user")
+        yield _whole(user_id, _said(found.row), A_USER)
         return
     stored, right = _columns(found.stored, found.row.first_seen), _columns(profile)
     for field, value in right.items():
@@ -200,6 +200,21 @@ def _columns(profile: Profile, first_seen: datetime | None = None) -> dict[str, 
         "channel": profile.origin.channel,
         "platform": profile.origin.platform,
     }
+
+
+def _of_another(found: Found, home: str) -> Iterator[Difference]:
+    """Yield how the row of an id differs that is another user's."""
+    if found.row is None or found.row.merged_into != home:
+        yield _whole(found.user_id, _said(found.row), f"an id of {home}")
+
+
+def _said(row: Row | None) -> str | None:
+    """Return in words what a row says there is."""
+    if row is None or row.merged_into == "":
+        return None
+    if row.merged_into is not None:
+        return f"an id of {row.merged_into}"
+    return UNREADABLE if row.profile is None else A_USER
 
 
 def _whole(user_id: str, stored: object, rebuilt: object) -> Difference:

@@ -62,7 +62,7 @@ class Lines:
         self._write(
             {
                 "type": "done",
-                "users": progress.looked_at,
+                "users": progress.users,
                 "events": progress.events,
                 "skipped": progress.skipped,
                 "users_differing": progress.differing,

@@ -1,12 +1,11 @@
 """The tables of the schema `rebuild`, filled while the live ones are read."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
 from services.segmenter.domain.counters import Cells
 from services.segmenter.domain.replay import Rebuilt
-from services.segmenter.domain.transition import Setting, Transition, transition
 from services.segmenter.outbound.counter_sql import CounterStore
 from services.segmenter.outbound.profile_store import PostgresStore
 from services.segmenter.outbound.rebuild_cells import BEYOND, COUNTERS, RIGHT, compared, correct
@@ -14,6 +13,8 @@ from services.segmenter.outbound.rebuild_snapshot import connected
 from services.segmenter.usecases.rebuild_ports import CellDifference
 from shared.database import session
 from shared.database.connection import Connection, translated
+
+_TRANSITIONS = ("user_id", "at", "before", "after", "reason", "policy_version")
 
 _MINE = "SELECT pg_try_advisory_lock(hashtext('ebbtide.rebuild'))"
 
@@ -58,9 +59,12 @@ class PostgresShadow:
         if not rebuilt:
             return
         await self._store.add_users([each.profile for each in rebuilt], now=now)
-        await self._store.add_transitions(
-            [transition for each in rebuilt for transition in _transitions(each, now)]
-        )
+        with translated():
+            await self._connection.copy_records_to_table(
+                "transitions",
+                records=(row for each in rebuilt for row in _transitions(each)),
+                columns=_TRANSITIONS,
+            )
 
     async def count(self, right: Cells, beyond: Cells) -> None:
         with translated():
@@ -110,7 +114,7 @@ async def opened(dsn: str, *, live: Connection, worker: str) -> AsyncIterator[Po
         yield PostgresShadow(connection, live=live, dsn=dsn, worker=worker)
 
 
-def _transitions(rebuilt: Rebuilt, now: datetime) -> Sequence[Transition]:
-    profile = rebuilt.profile
-    setting = Setting(profile.user_id, profile.revision, recorded_at=now, live_since=now)
-    return [transition(step, setting, None) for step in rebuilt.steps]
+def _transitions(rebuilt: Rebuilt) -> Iterator[tuple[object, ...]]:
+    user_id = rebuilt.profile.user_id
+    for step in rebuilt.steps:
+        yield user_id, step.at, step.before, step.after, step.reason, step.policy_version

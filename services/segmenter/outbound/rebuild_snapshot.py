@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -36,6 +35,9 @@ _PATIENT = {
     "timezone": "UTC",
 }
 
+_LIFECYCLES = {each.value: each for each in Lifecycle}
+_REASONS = {each.value: each for each in TransitionReason}
+
 # Rows that are in memory at once.
 FETCHED = 5_000
 
@@ -52,9 +54,26 @@ WHERE user_id > $1 AND ($3::text[] IS NULL OR user_id = ANY ($3)) ORDER BY user_
 # The columns of a whole user, as everybody reads them; a snapshot locks nobody.
 _WHOLE = users_sql.LOCK.replace("FOR UPDATE", "")
 
-_ABSORBED = """
-SELECT merged_into, array_agg(user_id) FROM users
-WHERE merged_into = ANY ($1::text[]) AND merged_into > '' GROUP BY merged_into
+# Whose an id is follows from the claims; what rows say of it is compared with them.
+_HOMES = """
+WITH RECURSIVE way (user_id, home) AS (
+    SELECT claimed, target FROM identity_claims WHERE claimed = ANY ($1::text[]) AND fault IS NULL
+    UNION
+    SELECT way.user_id, next.target
+    FROM way JOIN identity_claims AS next ON next.claimed = way.home AND next.fault IS NULL
+)
+SELECT user_id, home FROM way
+WHERE NOT EXISTS (SELECT FROM identity_claims WHERE claimed = way.home AND fault IS NULL)
+"""
+
+_OTHER_IDS = """
+WITH RECURSIVE theirs (home, user_id) AS (
+    SELECT target, claimed FROM identity_claims WHERE target = ANY ($1::text[]) AND fault IS NULL
+    UNION
+    SELECT theirs.home, next.claimed
+    FROM theirs JOIN identity_claims AS next ON next.target = theirs.user_id AND next.fault IS NULL
+)
+SELECT home, array_agg(user_id) FROM theirs GROUP BY home
 """
 
 _DEEDS = """
@@ -161,9 +180,14 @@ class PostgresSnapshot:
             for user_id, of_user in groupby(rows, key=lambda row: row[0])
         }
 
-    async def absorbed(self, user_ids: Collection[str]) -> Mapping[str, Sequence[str]]:
+    async def homes(self, user_ids: Collection[str]) -> Mapping[str, str]:
         with translated():
-            rows = await self._connection.fetch(_ABSORBED, list(user_ids))
+            rows = await self._connection.fetch(_HOMES, list(user_ids))
+        return dict(map(tuple, rows))
+
+    async def other_ids(self, user_ids: Collection[str]) -> Mapping[str, Sequence[str]]:
+        with translated():
+            rows = await self._connection.fetch(_OTHER_IDS, list(user_ids))
         return dict(map(tuple, rows))
 
 
@@ -210,13 +234,12 @@ def _profile_of(row: Any) -> Any:
         return None
 
 
-def _step_of(row: Mapping[str, Any]) -> Step:
-    at: datetime = row["at"]
-    before = row["before"]
+def _step_of(row: Sequence[Any]) -> Step:
+    _, at, before, after, reason, policy_version = row
     return Step(
         at,
-        None if before is None else Lifecycle(before),
-        Lifecycle(row["after"]),
-        TransitionReason(row["reason"]),
-        row["policy_version"],
+        None if before is None else _LIFECYCLES[before],
+        _LIFECYCLES[after],
+        _REASONS[reason],
+        policy_version,
     )

@@ -37,6 +37,10 @@ class MendingDesk(Protocol):
         """Make the locked row nobody's: its id stays locked, and its history's revision."""
         ...
 
+    async def bury(self, user_id: str, home: str, *, part: int, now: datetime) -> None:
+        """Make the id, whether it has a row or not, another user's."""
+        ...
+
     async def events_at(
         self, user_ids: Collection[str], instants: Collection[datetime]
     ) -> Mapping[datetime, Logged]:
@@ -74,13 +78,21 @@ async def mend_user(
             profile = replace(profile, revision=profile.revision + bool(verdict.steps))
             await store.save_users([profile], now=occasion.now)
         rebuilt = Rebuilt(profile, rebuilt.steps)
-    elif found.claims_a_user:
-        await desk.vacate(found.user_id, now=occasion.now)
+    elif verdict.fields:
+        await _give_away(verdict, occasion, desk)
     _count(verdict, occasion, policies)
     retracted = await _retract(verdict, occasion, store)
     written = await _write(verdict, rebuilt, occasion, desk, store)
     await store.count(occasion.cells, part=None)
     return Mended(occasion.part, retracted, written)
+
+
+async def _give_away(verdict: Verdict, occasion: Occasion, desk: MendingDesk) -> None:
+    found = verdict.found
+    if found.home is None:
+        await desk.vacate(found.user_id, now=occasion.now)
+    else:
+        await desk.bury(found.user_id, found.home, part=occasion.part, now=occasion.now)
 
 
 def _count(verdict: Verdict, occasion: Occasion, policies: Policies) -> None:

@@ -21,7 +21,7 @@ MOST_CELLS = 100_000
 
 @dataclass(slots=True)
 class Progress:
-    """How far a rebuild is. `users`: those that are stored."""
+    """How far a rebuild is. `looked_at` are ids, some of which are other users'."""
 
     users: int = 0
     looked_at: int = 0
@@ -91,12 +91,14 @@ class Reader:
         by_id = {row.user_id: row for row in rows}
         standing = await self._snapshot.standing(behind, until=until, user_ids=self._user_ids)
         replays = await self._replays(by_id, until)
-        absorbed = await self._snapshot.absorbed({*by_id, *replays})
-        await self._add_absorbed(absorbed, by_id, replays)
+        ids = by_id.keys() | replays.keys() | standing.keys()
+        homes = await self._snapshot.homes(ids)
+        other_ids = await self._snapshot.other_ids(ids - homes.keys())
+        await self._add_others(other_ids, by_id, replays)
+        replays = {each: replay for each, replay in replays.items() if each not in homes}
         origins = await self._snapshot.origins(
             {first for replay in replays.values() for first in replay.firsts}
         )
-        ids = by_id.keys() | replays.keys() | standing.keys()
         return [
             Found(
                 user_id,
@@ -104,34 +106,34 @@ class Reader:
                 replay.result() if (replay := replays.get(user_id)) else None,
                 _least(replay, origins) if replay else Origin(),
                 standing.get(user_id, ()),
-                absorbed.get(user_id, ()),
+                homes.get(user_id),
+                other_ids.get(user_id, ()),
             )
             for user_id in sorted(ids)
-            if not _is_absorbed(by_id.get(user_id))
         ]
 
     async def _replays(self, rows: Mapping[str, Row], until: str | None) -> "dict[str, _Replays]":
         replays: dict[str, _Replays] = {}
         async for user_id, deeds in self._deeds.up_to(until):
             self.events += len(deeds)
-            row = rows.get(user_id)
-            if not _is_absorbed(row):
-                replays.setdefault(user_id, self._replay(row)).add(user_id, deeds)
+            if user_id not in replays:
+                replays[user_id] = self._replay(rows.get(user_id))
+            replays[user_id].add(user_id, deeds)
         return replays
 
-    async def _add_absorbed(
+    async def _add_others(
         self,
-        absorbed: Mapping[str, Sequence[str]],
+        other_ids: Mapping[str, Sequence[str]],
         rows: Mapping[str, Row],
         replays: "dict[str, _Replays]",
     ) -> None:
         """Replay what was done under other ids of a user as the user's own."""
-        for user_id, others in absorbed.items():
-            replay = replays.setdefault(user_id, self._replay(rows.get(user_id)))
+        for user_id, others in other_ids.items():
+            replay = replays.get(user_id) or self._replay(rows.get(user_id))
             async for other, deeds in self._snapshot.deeds(others):
                 replay.add(other, deeds)
-            if replay.result() is None:
-                del replays[user_id]
+            if replay.result() is not None:
+                replays[user_id] = replay
 
     def _replay(self, row: Row | None) -> "_Replays":
         known = policies_of(None if row is None else row.profile, self._rules.times.policies)
@@ -197,6 +199,7 @@ async def compare_users(
             await shadow.count(shares.right, shares.beyond)
             shares = _Shares(rules.calendar, rules.times)
         progress.looked_at += len(page)
+        progress.users += sum(each.rebuilt is not None or each.skipped for each in verdicts)
         progress.events = reader.events
         progress.skipped += sum(each.skipped for each in verdicts)
         progress.differing += len(differing)
@@ -213,10 +216,6 @@ async def compare_cells(
         tell([each for each in cells if each.differs])
         if swap:
             await shadow.correct(cells)
-
-
-def _is_absorbed(row: Row | None) -> bool:
-    return row is not None and bool(row.merged_into)
 
 
 def _least(replay: "_Replays", origins: Mapping[First, Origin]) -> Origin:

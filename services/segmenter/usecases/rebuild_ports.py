@@ -80,8 +80,12 @@ class Snapshot(Protocol):
         """Return the transitions that stand, of users behind the one up to the other; None: up to the last."""
         ...
 
-    async def absorbed(self, user_ids: Collection[str]) -> Mapping[str, Sequence[str]]:
-        """Return the other ids of those users who have any."""
+    async def homes(self, user_ids: Collection[str]) -> Mapping[str, str]:
+        """Return id → whose it is, of those ids that are another user's by the claims that hold."""
+        ...
+
+    async def other_ids(self, user_ids: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Return the ids that are theirs by the claims that hold, of those users who have any."""
         ...
 
 

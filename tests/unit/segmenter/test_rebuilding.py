@@ -135,3 +135,20 @@ def test_another_partition_than_any_by_which_events_came_is_a_difference() -> No
     verdict = judge(found(profile, log(0)), times())
 
     assert [(each.field, each.rebuilt) for each in verdict.fields] == [("part", 0)]
+
+
+def test_an_id_of_another_user_is_a_tombstone_and_nothing_stands_of_it() -> None:
+    right = replace(found(None, None, merged_into="ann"), home="ann")
+    assert not judge(right, times()).differs
+
+    for wrong in (found(None, None), found(None, None, merged_into="bob"), found(user(0), None)):
+        verdict = judge(replace(wrong, home="ann"), times())
+        assert [(each.field, each.rebuilt) for each in verdict.fields] == [("row", "an id of ann")]
+        assert {each.what for each in verdict.steps} <= {"unexpected"}
+        assert len(verdict.steps) == len(wrong.standing)
+
+
+def test_an_id_that_no_claim_gives_away_is_nobodys_elses() -> None:
+    verdict = judge(found(None, log(0), merged_into="ann"), times())
+
+    assert [(each.stored, each.rebuilt) for each in verdict.fields] == [("an id of ann", "a user")]
