@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from services.segmenter.domain.calendar import Calendar
+from services.segmenter.outbound.rebuild_snapshot import FETCHED, connected, taken
 from services.segmenter.rebuild import Refused
 from shared.vocabulary import EventType
 from tests.integration.segmenter import counts
@@ -232,3 +233,24 @@ async def test_no_other_role_makes_the_shadow(site: Site, role: str) -> None:
             await connection.execute("SELECT make_rebuild_tables()")
     finally:
         await connection.close()
+
+
+async def test_a_user_with_very_many_events_is_read_in_pieces(site: Site) -> None:
+    await site.fold(event("robot", day(0)))
+    await site.owner.execute(
+        "INSERT INTO events (source, event_id, received_at, user_id, type, timestamp, part,"
+        " kafka_offset, payload) SELECT source, 'robot-' || number, received_at, user_id, type,"
+        " timestamp + number * interval '1 second', part, number, payload"
+        " FROM events, generate_series(1, $1) AS number",
+        2 * FETCHED,
+    )
+    async with (
+        connected(site.database.segmenter, worker="test") as connection,
+        taken(connection, group="segmenter") as snapshot,
+    ):
+        pieces = [len(deeds) async for _, deeds in snapshot.deeds()]
+
+    assert (sum(pieces), max(pieces)) == (2 * FETCHED + 1, FETCHED)
+    assert (await rebuilt(site, swap=True)).end["users_differing"] == 1
+    assert (await site.user("robot"))["event_count"] == 2 * FETCHED + 1
+    assert (await rebuilt(site)).differences == []
