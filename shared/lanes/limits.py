@@ -39,7 +39,9 @@ class LaneLimits:
     truncation_patience_s: float = 3.0
     # Sooner than a writer usually learns of partitions that were added: what it puts there should not wait.
     partitions_s: float = 5.0
-    relay_batch: int = 500
+    relay_batch: int = (
+        100  # of each partition at once: lanes share the loop, and must not wait for it
+    )
     lost_records: LostRecords = LostRecords.FREEZE
 
 

@@ -6,6 +6,7 @@ the first occurrences stay in order too.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -127,9 +128,9 @@ class Relay:
         self, settled: Sequence[OutboxRow], impossible: Sequence[tuple[OutboxRow, Outcome]]
     ) -> None:
         refused = {row.id for row, _ in impossible}
-        for row in settled:
-            if row.id not in refused:
-                self._setup.metrics.count(m.OUTBOX_SENT, row.topic)
+        sent = Counter(row.topic for row in settled if row.id not in refused)
+        for topic, number in sent.items():
+            self._setup.metrics.count(m.OUTBOX_SENT, topic, by=number)
         for row, outcome in impossible:
             self._setup.metrics.count(m.DEAD_LETTERS, self._group, outcome)
             _logger.critical("outbox_message_refused", topic=row.topic, id=row.id, why=outcome)

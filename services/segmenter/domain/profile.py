@@ -185,7 +185,8 @@ def pass_time(change: Change, until: datetime, policies: Policies) -> Change:
     if profile.deadline is None or profile.deadline.at > until:
         return change
     steps = timeline(profile.spans, policies)
-    due = [step for step in steps if profile.settled < step.at <= until]
+    settled = profile.settled
+    due = [step for step in steps if settled < step.at <= until]
     moved = replace(
         profile,
         lifecycle=due[-1].after,
