@@ -55,6 +55,10 @@ class Claim:
         return self.at, self.source, self.event_id, self.claimed, self.target
 
     @property
+    def event_key(self) -> tuple[str, str]:
+        return self.source, self.event_id
+
+    @property
     def pair(self) -> Pair:
         return self.claimed, self.target
 

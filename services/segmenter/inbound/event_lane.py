@@ -89,7 +89,13 @@ class EventLane:
             folded_until = partial(_folded_until, connection, batch)
             scene = Scene(occasion, policies, store, self._identities(connection), folded_until)
             folded = await fold_events(decoded.events, scene)
-            await keep_rejected(connection, batch, decoded.events, folded.merged.rejected)
+            await keep_rejected(
+                connection,
+                batch,
+                decoded.events,
+                folded.merged.rejected,
+                identities=scene.identities,
+            )
             if self._counts:
                 await self._funnels.fold(connection, folded, scene, version=rules.funnels)
             swept = await sweep_deadlines(

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from services.segmenter.domain.identity import ClaimFault
 from services.segmenter.usecases.judge_claims import Rejected
-from services.segmenter.usecases.ports import Folding
+from services.segmenter.usecases.merge_users import Identities
+from services.segmenter.usecases.ports import EventKey, Folding
 from shared.contracts.dead_letters import DeadLetter
 from shared.database import dead_letters
 from shared.database.connection import Connection, translated
 from shared.database.dead_letters import Place
+from shared.kafka.records import Record
 from shared.lanes.work import Batch
 from shared.vocabulary import LONGEST_ID
 
@@ -25,29 +27,57 @@ REASONS = {
 
 
 async def keep_rejected(
-    connection: Connection, batch: Batch, events: Sequence[Folding], rejected: Sequence[Rejected]
+    connection: Connection,
+    batch: Batch,
+    events: Sequence[Folding],
+    rejected: Sequence[Rejected],
+    *,
+    identities: Identities,
 ) -> None:
-    """Keep the records whose claims do not hold where operators see them, in the batch's transaction."""
+    """Keep the records whose claims do not hold where operators see them, in the batch's transaction.
+
+    Of an event that was folded before, and whose claim held until now, the client's own bytes are kept.
+    """
     if not rejected:
         return
-    offsets: dict[tuple[str, str], int] = {}
-    for event in events:
-        offsets.setdefault(event.key, event.offset)
-    records = {record.offset: record for record in batch.records}
+    records = _records(batch, events)
+    earlier = {each.claim.event_key for each in rejected} - records.keys()
+    logged = await identities.logged(earlier) if earlier else {}
     letters = []
     for each in rejected:
-        record = records[offsets[each.claim.source, each.claim.event_id]]
-        letter = DeadLetter(
-            dead_letter_id=f"{batch.group}/{batch.topic}/{batch.part}/{record.offset}/claim",
-            code=each.fault.value,
-            field=None,
-            reason=f"{each.claim.claimed!r} is not made an id of {each.claim.target!r}: {REASONS[each.fault]}",
-            origin=batch.group,
-            refused_at=batch.now,
-            value=record.value,
-            key=record.key,
-            source=each.claim.source,
-        )
-        letters.append((letter, Place(batch.topic, batch.part, record.offset)))
+        key = each.claim.event_key
+        if key in records:
+            record = records[key]
+            letters.append(_letter(each, batch, batch.part, record.offset, record.value))
+        elif key in logged:  # else the event log is shortened
+            old = logged[key]
+            letters.append(_letter(each, batch, old.part, old.offset, old.payload))
     with translated():
         await dead_letters.insert(connection, letters)
+
+
+def _records(batch: Batch, events: Sequence[Folding]) -> dict[EventKey, Record]:
+    by_offset = {record.offset: record for record in batch.records}
+    records: dict[EventKey, Record] = {}
+    for event in events:
+        records.setdefault(event.key, by_offset[event.offset])
+    return records
+
+
+def _letter(
+    rejected: Rejected, batch: Batch, part: int, offset: int, value: bytes
+) -> tuple[DeadLetter, Place]:
+    claim = rejected.claim
+    why = REASONS[rejected.fault]
+    letter = DeadLetter(
+        dead_letter_id=f"{batch.group}/{batch.topic}/{part}/{offset}/claim",
+        code=rejected.fault.value,
+        field=None,
+        reason=f"{claim.claimed!r} is not made an id of {claim.target!r}: {why}",
+        origin=batch.group,
+        refused_at=batch.now,
+        value=value,
+        key=claim.target.encode(),
+        source=claim.source,
+    )
+    return letter, Place(batch.topic, part, offset)

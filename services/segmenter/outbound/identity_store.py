@@ -6,8 +6,8 @@ from datetime import datetime
 from services.segmenter.domain.identity import Claim, ClaimFault, Stored
 from services.segmenter.domain.origin import Origin, origin_of
 from services.segmenter.outbound.activity_sql import AHEAD
-from services.segmenter.usecases.merge_users import Done, Merge
-from services.segmenter.usecases.ports import NoUser
+from services.segmenter.usecases.merge_users import Done, Logged, Merge
+from services.segmenter.usecases.ports import EventKey, NoUser
 from shared.database.arrays import instant_array, number_array, text_array
 from shared.database.connection import Connection, translated
 from shared.vocabulary import Lifecycle
@@ -97,6 +97,11 @@ WHERE (user_id, "timestamp") IN (SELECT * FROM unnest($1::text::text[], $2::text
   AND active
 """
 
+_LOGGED = """
+SELECT source, event_id, part, kafka_offset, payload FROM events
+WHERE (source, event_id) IN (SELECT * FROM unnest($1::text::text[], $2::text::text[]))
+"""
+
 _NOTE = """
 INSERT INTO merges (merged_at, absorbed, into_user, from_user, source, event_id, at, events_moved,
                     steps_retracted, steps_written)
@@ -183,6 +188,21 @@ class PostgresIdentities:
                 instant_array(at for _, at in given),
             )
         return _least((row["user_id"], origin_of(row["payload"].encode())) for row in rows)
+
+    async def logged(self, keys: Collection[EventKey]) -> Mapping[EventKey, Logged]:
+        given = sorted(keys)
+        with translated():
+            rows = await self._connection.fetch(
+                _LOGGED,
+                text_array([source for source, _ in given]),
+                text_array([event_id for _, event_id in given]),
+            )
+        return {
+            (row["source"], row["event_id"]): Logged(
+                row["part"], row["kafka_offset"], row["payload"].encode()
+            )
+            for row in rows
+        }
 
     async def note(self, merges: Sequence[Merge], *, now: datetime) -> None:
         if not merges:

@@ -52,7 +52,7 @@ class Claims(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A claim of the batch that does not hold."""
+    """A claim of the batch that does not hold, or an earlier batch's that held until this one."""
 
     claim: Claim
     fault: ClaimFault
@@ -229,7 +229,7 @@ async def _all_together(
         Stored.of(claim, resolved.rejected.get(pair))
         for pair, claim in earliest([*found, *new]).items()
     ]
-    news = {each.pair for each in new}
+    news = {each.pair for each in new} | {pair for pair, each in before.items() if each.holds}
     decision = Decision(
         locked,
         [*rejected, *_rejected(each for each in verdicts if each.pair in news)],

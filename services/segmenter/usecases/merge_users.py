@@ -14,7 +14,7 @@ from services.segmenter.domain.profile import Change, Profile
 from services.segmenter.domain.spans import add_instants
 from services.segmenter.usecases.adopt_policies import adopt_policies
 from services.segmenter.usecases.judge_claims import Claims, Decision, Rejected, judge_claims
-from services.segmenter.usecases.ports import Locked, NoUser, Store
+from services.segmenter.usecases.ports import EventKey, Locked, NoUser, Store
 from services.segmenter.usecases.reach import FoldedUntil, reach_of
 from services.segmenter.usecases.write_history import Occasion
 from shared.kafka.partitioner import partition_of
@@ -30,6 +30,15 @@ class Done(NamedTuple):
     user_id: str
     at: datetime
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Where an event stands in the event log, and the client's own bytes of it."""
+
+    part: int
+    offset: int
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,10 @@ class Identities(Claims, Protocol):
 
     async def origins(self, moments: Collection[tuple[str, datetime]]) -> Mapping[str, Origin]:
         """Return what the event of each id at that instant names; the least, where they are several."""
+        ...
+
+    async def logged(self, keys: Collection[EventKey]) -> Mapping[EventKey, Logged]:
+        """Return where these events stand that were folded before."""
         ...
 
     async def note(self, merges: Sequence[Merge], *, now: datetime) -> None:

@@ -207,6 +207,7 @@ async def test_an_earlier_claim_that_comes_late_takes_the_visitor_to_its_first_u
     assert await homes(site) == {"ann": None, "bob": None, "visitor": "ann"}
     assert await site.history("ann") == [(day(0), "new")]
     assert await site.history("bob") == [(day(5), "new")]
+    assert await site.letters() == {2: ("claimed_by_another", None)}
     moved = (await merges(site))[-1]
     assert (moved["absorbed"], moved["from_user"], moved["into_user"]) == ("visitor", "bob", "ann")
 
