@@ -22,6 +22,8 @@ class LaneLimits:
     # A keeper that has just connected lets everybody renew before it calls anyone dead.
     mercy_beats: float = 1.5
     idle_s: float = 0.25
+    # So long apart lanes begin their turns while events trickle in: a turn costs what a hundred events do.
+    linger_s: float = 0.015
     batch_records: int = 8_000
     # Lanes of a process that fold much at once: one waits for Postgres while another works.
     crowd: int = 3
