@@ -113,9 +113,16 @@ class PostgresStore:
                 others[row[0]] = users_sql.no_user_of(row)
         return Locked(profiles, others)
 
-    async def lock_due(self, part: int, *, until: datetime, limit: int) -> Due:
+    async def lock_due(
+        self, part: int, *, until: datetime, limit: int, besides: Collection[int] = ()
+    ) -> Due:
         with translated():
-            found = await self._connection.fetch(users_sql.DUE, part, until, limit)
+            if besides:
+                found = await self._connection.fetch(
+                    users_sql.DUE_BESIDES, part, until, limit, list(besides)
+                )
+            else:
+                found = await self._connection.fetch(users_sql.DUE, part, until, limit)
             if not found:
                 return Due((), 0)
             ids = text_array([row["user_id"] for row in found])

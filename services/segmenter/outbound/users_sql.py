@@ -28,6 +28,10 @@ SELECT {_COLUMNS} FROM users WHERE user_id > $1 AND merged_into IS NULL ORDER BY
 # `check_at` is the deadline as of the last whole save, and never later than the deadline itself. It is what
 # the index is on: activity that only moves the deadline on leaves every index alone.
 DUE = "SELECT user_id FROM users WHERE part = $1 AND check_at <= $2 ORDER BY check_at LIMIT $3"
+DUE_BESIDES = """
+SELECT user_id FROM users WHERE part = $1 AND check_at <= $2 AND NOT also_parts && $4::int[]
+ORDER BY check_at LIMIT $3
+"""
 
 # Whoever is locked is in another lane's hands, and is left for the next beat: the users of this batch are
 # locked already, and to wait now would be to wait out of order. The conditions are those of `DUE`: who

@@ -122,8 +122,12 @@ class Store(Protocol):
         """Return those rows that exist, and the users whose these ids are, locked in the order of their ids."""
         ...
 
-    async def lock_due(self, part: int, *, until: datetime, limit: int) -> Due:
+    async def lock_due(
+        self, part: int, *, until: datetime, limit: int, besides: Collection[int] = ()
+    ) -> Due:
         """Return the users of a partition whose deadline is due, the earliest `limit`, locked.
+
+        Without those whose ids also come by one of the partitions `besides`.
 
         Whoever another lane has locked or just changed is left out, without waiting: who is due
         still is due next time, too.

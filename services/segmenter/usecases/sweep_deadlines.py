@@ -46,7 +46,15 @@ async def sweep_deadlines(
     due = await store.lock_due(occasion.part, until=occasion.watermark, limit=limit)
     if not due.profiles:
         return Swept(held_up=due.found > 0)
-    until = _until(due.profiles, await folded_until(), occasion)
+    folded = await folded_until()
+    until = _until(due.profiles, folded, occasion)
+    held_up = len(until) < due.found
+    if held_up and due.found == limit and (behind := _behind(folded, occasion)):
+        # Users who wait for another partition must not stand in the way of all the others.
+        due = await store.lock_due(
+            occasion.part, until=occasion.watermark, limit=limit, besides=behind
+        )
+        until = _until(due.profiles, folded, occasion)
     reached = [each for each in due.profiles if each.user_id in until]
     adopted = await adopt_policies(reached, policies=policies, store=store)
     history = await keep_changes(
@@ -60,8 +68,18 @@ async def sweep_deadlines(
     return Swept(
         history,
         more_due=due.found == limit and all_reached,
-        held_up=len(reached) < due.found,
+        held_up=held_up or len(reached) < due.found,
     )
+
+
+def _behind(folded_until: Mapping[int, datetime | None], occasion: Occasion) -> list[int]:
+    """Return the other partitions that are not folded as far as this one."""
+    own = occasion.watermark
+    return [
+        part
+        for part, until in folded_until.items()
+        if part != occasion.part and (until is None or own is None or until < own)
+    ]
 
 
 def _until(

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from services.segmenter.usecases.sweep_deadlines import SWEEP_LIMIT
 from shared.contracts.codec import encode
 from shared.contracts.events import EventEnvelope
 from shared.errors import RetryableError
@@ -244,6 +245,26 @@ async def test_nobody_is_silent_while_what_they_did_as_a_visitor_waits_in_anothe
     await site.sweep(day(14), part=1)
     await site.sweep(day(14), part=0)
     assert (await site.history(own))[-1] == (day(13), "silent")
+
+
+async def test_users_who_wait_for_another_partition_do_not_stand_in_the_way_of_others(
+    site: Site,
+) -> None:
+    """However many of them there are, and though they are due first."""
+    await site.sweep(day(0), part=1)
+    merged = [(f"u-{n}", f"v-{n}") for n in range(SWEEP_LIMIT + 5)]
+    await site.fold(*(identify(user, visitor, day(0)) for user, visitor in merged), now=day(0))
+    await site.owner.execute(
+        "UPDATE users SET part = 0, also_parts = '{0,1}' WHERE merged_into IS NULL"
+    )
+    alone = next(f"ann-{n}" for n in range(99) if partition_of(f"ann-{n}".encode(), 2) == 0)
+    await site.fold(event(alone, day(1)))
+
+    swept = await site.sweep(day(10), part=0)
+
+    assert swept.held_up
+    assert (await site.history(alone))[-1] == (day(8), "silent")
+    assert await site.count("transitions WHERE after = 'silent'") == 1
 
 
 async def test_a_storm_of_visitors_becomes_one_user(site: Site) -> None:
