@@ -141,6 +141,11 @@ CLAIMS_REJECTED = _counter(
     "claims_rejected_total", "Claims of identify and alias that do not hold", "fault"
 )
 SWEEP_USERS = _counter("sweep_users_total", "Users changed because time passed")
+SWEEP_BEHIND_SECONDS = _gauge(
+    "sweep_behind_seconds",
+    "How long the latest of the deadlines that a sweep reached was due; 0 where none is left",
+    "partition",
+)
 SWEEP_DELAY_SECONDS = _histogram(
     "sweep_delay_seconds",
     "Product time from a deadline to its transition, of the oldest one of each batch",

@@ -17,6 +17,7 @@ from services.segmenter.usecases.ports import NoRoomYet, Room, Store
 from services.segmenter.usecases.sweep_deadlines import (
     FIRST_SWEEP,
     SWEEP_LIMIT,
+    Swept,
     sweep_deadlines,
 )
 from services.segmenter.usecases.write_history import History, Occasion
@@ -57,6 +58,8 @@ class EventLane:
         self._horizon: datetime | None = None
         # Where a transition found no room although no event of its batch asked for it.
         self._wanted: set[date] = set()
+        # Partitions whose last sweep could not write all that it found due.
+        self._held_up: set[int] = set()
 
     async def prepare(self, batch: Batch) -> None:
         days: set[date] = set()
@@ -103,7 +106,7 @@ class EventLane:
                 policies=policies,
                 store=store,
                 folded_until=folded_until,
-                limit=SWEEP_LIMIT if batch.may_catch_up else FIRST_SWEEP,
+                limit=self._sweep_limit(batch),
             )
             await store.count(occasion.cells, part=batch.part)
         except NoRoomYet as error:
@@ -118,8 +121,13 @@ class EventLane:
             ],
             more_due=swept.more_due,
             held_up=swept.held_up,
-            after_commit=[partial(self._tell, batch, decoded, folded, swept.history)],
+            after_commit=[partial(self._tell, batch, decoded, folded, swept)],
         )
+
+    def _sweep_limit(self, batch: Batch) -> int:
+        """Return how many due users to take: many also where the first few are held up, to get past them."""
+        many = batch.may_catch_up or batch.part in self._held_up
+        return SWEEP_LIMIT if many else FIRST_SWEEP
 
     def _of(self, batch: Batch) -> Decoded:
         records, decoded = self._decoded.pop(batch.part, ((), Decoded((), ())))
@@ -130,7 +138,7 @@ class EventLane:
         judged = judge_age(decoded.events, records, horizon=self._horizon)
         return Decoded(judged.kept, [*decoded.refused, *judged.refused])
 
-    def _tell(self, batch: Batch, decoded: Decoded, folded: Folded, swept: History) -> None:
+    def _tell(self, batch: Batch, decoded: Decoded, folded: Folded, swept: Swept) -> None:
         for outcome, number in (
             ("folded", folded.folded),
             ("duplicate", folded.duplicates),
@@ -146,10 +154,16 @@ class EventLane:
             self._metrics.count(m.MERGES, by=len(folded.merged.merges))
         for rejected in folded.merged.rejected:
             self._metrics.count(m.CLAIMS_REJECTED, rejected.fault)
-        for history in (folded.history, swept):
+        for history in (folded.history, swept.history):
             self._tell_history(history)
-        if swept.written:
-            users = {each.user_id: each.at for each in reversed(swept.written)}
+        self._tell_sweep(batch, swept)
+
+    def _tell_sweep(self, batch: Batch, swept: Swept) -> None:
+        (self._held_up.add if swept.held_up else self._held_up.discard)(batch.part)
+        self._metrics.set(m.SWEEP_BEHIND_SECONDS, swept.behind.total_seconds(), str(batch.part))
+        written = swept.history.written
+        if written:
+            users = {each.user_id: each.at for each in reversed(written)}
             self._metrics.count(m.SWEEP_USERS, by=len(users))
             self._metrics.observe(m.SWEEP_DELAY_SECONDS, _seconds(min(users.values()), batch.now))
 

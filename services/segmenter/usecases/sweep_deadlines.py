@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Profile, pass_time
@@ -25,11 +25,13 @@ class Swept:
 
     `more_due`: maybe more users, whom another sweep gets. `held_up`: users in other lanes' hands, or whose
     events may wait in another partition; one more sweep at once is unlikely to get them.
+    `behind`: how long the latest of the deadlines was due that were looked at, while more are due.
     """
 
     history: History = field(default_factory=History)
     more_due: bool = False
     held_up: bool = False
+    behind: timedelta = timedelta()
 
 
 async def sweep_deadlines(
@@ -64,12 +66,20 @@ async def sweep_deadlines(
         store=store,
         cause_of=lambda _user_id, _at: None,
     )
-    all_reached = len(reached) == len(due.profiles)
+    more_due = due.found == limit and len(reached) == len(due.profiles)
+    held_up = held_up or len(reached) < due.found
     return Swept(
         history,
-        more_due=due.found == limit and all_reached,
-        held_up=held_up or len(reached) < due.found,
+        more_due=more_due,
+        held_up=held_up,
+        behind=_overdue(due.profiles, occasion.watermark) if more_due or held_up else timedelta(),
     )
+
+
+def _overdue(due: Sequence[Profile], watermark: datetime) -> timedelta:
+    """Return how long the latest of the deadlines was due by the watermark."""
+    deadlines = [each.deadline.at for each in due if each.deadline is not None]
+    return max(timedelta(), watermark - max(deadlines, default=watermark))
 
 
 def _behind(folded_until: Mapping[int, datetime | None], occasion: Occasion) -> list[int]:

@@ -97,6 +97,7 @@ class Site:
     owner: Connection
     room: Partitions
     lane: EventLane
+    registry: CollectorRegistry
     desks: dict[int, Desk] = field(default_factory=dict)
 
     async def desk(self, part: int = 0, *, work: LaneWork | None = None) -> Desk:
@@ -187,6 +188,7 @@ async def lanes_waiting(site: Site, lanes: int) -> bool:
 async def site_on(database: Database) -> AsyncIterator[Site]:
     owner = await asyncpg.connect(database.owner)
     room = Partitions(database.segmenter, worker="test")
+    registry = CollectorRegistry()
     lane = EventLane(
         store=partial(PostgresStore, merges=KnownMerges()),
         identities=PostgresIdentities,
@@ -194,9 +196,9 @@ async def site_on(database: Database) -> AsyncIterator[Site]:
         funnels=live_funnels(),
         live_window=DAY,
         calendar=Calendar(ZONE),
-        metrics=Metrics(CollectorRegistry()),
+        metrics=Metrics(registry),
     )
-    made = Site(database, owner, room, lane)
+    made = Site(database, owner, room, lane, registry)
     try:
         yield made
     finally:

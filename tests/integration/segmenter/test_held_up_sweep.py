@@ -16,6 +16,7 @@ from services.segmenter.usecases.sweep_deadlines import (
 )
 from services.segmenter.usecases.write_history import Occasion
 from shared.database import lease
+from shared.observability import metrics as m
 from tests.integration.segmenter.kit import DAY, GROUP, START, TOPIC, Site, day, event
 
 pytestmark = pytest.mark.postgres
@@ -98,3 +99,17 @@ async def test_a_lane_whose_turn_it_is_not_takes_little_of_what_is_due(site: Sit
 
     assert (little.more_due, len(little.messages)) == (True, FIRST_SWEEP)
     assert (rest.more_due, len(rest.messages)) == (False, 7)
+
+
+async def test_a_sweep_tells_how_far_it_is_behind_while_more_is_due(site: Site) -> None:
+    await site.fold(*(event(f"u{number:05}", START) for number in range(FIRST_SWEEP + 1)))
+    desk = await site.desk(0)
+
+    told = []
+    for _ in range(2):
+        applied = await desk.fold([], now=day(9), watermark=day(9), may_catch_up=False)
+        for then in applied.after_commit:
+            then()
+        told.append(site.registry.get_sample_value(m.SWEEP_BEHIND_SECONDS.name, {"partition": "0"}))
+
+    assert told == [timedelta(days=2).total_seconds(), 0]
