@@ -44,7 +44,8 @@ from shared.process import worker_name
 
 SERVICE = "segmenter"
 NOTHING, DIFFERENCES, USAGE, NO_STORE, INTERRUPTED = 0, 1, 2, 3, 130
-AT_ONCE = 500
+# Users who are looked at together before each is mended: for less than a second.
+AT_ONCE = 100
 USERS_PER_S = 500.0
 # Of the command that starts this: what its neighbours are told is no mistake here.
 OTHERS = ("WRITE_KEY",)

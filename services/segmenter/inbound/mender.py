@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.segmenter.domain.calendar import Calendar
+from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.rebuilding import Verdict, judge
 from services.segmenter.inbound.messages import message_of, messages_of
 from services.segmenter.usecases.mend_user import (
@@ -29,7 +30,6 @@ from shared.vocabulary import TransitionStatus
 
 # A user who changes each time between the look and the lock is left for the next rebuild.
 ATTEMPTS = 8
-AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,14 @@ class Manner:
     rate: float
 
 
+@dataclass(frozen=True, slots=True)
+class _LookedAt:
+    """A user who differs, and the policies that held then."""
+
+    verdict: Verdict
+    policies: Policies
+
+
 class Mender:
     """Reads without locks, and locks a user only to write: nobody waits while their events are read."""
 
@@ -69,17 +77,23 @@ class Mender:
         pause_s = 1 / self._manner.rate
         free_at = loop.time()
         async for user_ids in pages:
+            looked_at = await self._look(user_ids)
             for user_id in user_ids:
                 await asyncio.sleep(max(0.0, free_at - loop.time()))
                 free_at = max(free_at, loop.time() - 1.0) + pause_s
-                yield user_id, await self.mend(user_id)
+                yield user_id, await self._mend_one(user_id, looked_at.get(user_id))
 
-    async def mend(self, user_id: str) -> bool:
-        """Mend a user; say whether they are right now, or were so by themselves."""
+    async def _mend_one(self, user_id: str, looked_at: "_LookedAt | None") -> bool:
+        """Mend a user; say whether they are right now, or were so by themselves.
+
+        Looked at again where the look at many at once is not good enough any more.
+        """
         backoff = Backoff(LaneLimits())
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                if await self._try(user_id):
+                if attempt > 1:
+                    looked_at = (await self._look([user_id])).get(user_id)
+                if looked_at is None or await self._mend(looked_at):
                     return True
             except NoRoomYet as error:
                 self._places.room.forget()
@@ -90,18 +104,21 @@ class Mender:
                 await asyncio.sleep(backoff.next_s())
         return False
 
-    async def _try(self, user_id: str) -> bool:
+    async def _look(self, user_ids: Sequence[str]) -> "dict[str, _LookedAt]":
+        """Return those of the users who differ now. One look at many costs little more than at one."""
         async with self._places.snapshots() as snapshot:
             rules = Rules(await snapshot.times(), self._manner.calendar)
-            reader = Reader(snapshot, rules, user_ids=[user_id])
+            reader = Reader(snapshot, rules, user_ids=user_ids)
             found = [each async for page in reader.pages() for each in page]
-        verdicts = [judge(each, rules.times) for each in found]
-        for verdict in verdicts:
-            if verdict.differs and not await self._mend(verdict, rules):
-                return False
-        return True
+        verdicts = (judge(each, rules.times) for each in found)
+        return {
+            each.found.user_id: _LookedAt(each, rules.times.policies)
+            for each in verdicts
+            if each.differs
+        }
 
-    async def _mend(self, verdict: Verdict, rules: Rules) -> bool:
+    async def _mend(self, looked_at: "_LookedAt") -> bool:
+        verdict = looked_at.verdict
         now = self._manner.clock.now()
         part = _part_of(verdict)
         occasion = Occasion(part, now, None, self._manner.live_window, self._manner.calendar)
@@ -109,7 +126,7 @@ class Mender:
             mended = await mend_user(
                 verdict,
                 occasion=occasion,
-                policies=rules.times.policies,
+                policies=looked_at.policies,
                 desk=self._places.desks(connection),
                 store=self._places.stores(connection),
             )
