@@ -25,9 +25,9 @@ def event_lines(events: Sequence[Folding], *, part: int) -> Iterator[bytes]:
         yield b"".join(_pieces(chunk if _is_plain(chunk) else _escaped(chunk), part))
 
 
-def _pieces(events: Sequence[Folding], part: int) -> list[bytes]:
+def _pieces(events: Sequence[Folding], part: int) -> list[bytes | msgspec.Raw]:
     """Return each line in three pieces: what we say of the event, the client's own bytes, the end."""
-    pieces: list[bytes] = []
+    pieces: list[bytes | msgspec.Raw] = []
     text_of = InstantTexts()
     for event, offset in events:
         flags = ",".join(event.flags) if event.flags else ""
@@ -39,7 +39,7 @@ def _pieces(events: Sequence[Folding], part: int) -> list[bytes]:
             f"{'t' if event.active else 'f'}\t{'t' if event.historical else 'f'}\t"
             f"{{{flags}}}\t{part}\t{offset}\t"
         )
-        pieces += (said.encode(), bytes(event.payload), b"\n")
+        pieces += (said.encode(), event.payload, b"\n")
     return pieces
 
 
