@@ -19,14 +19,14 @@ COLUMNS = (
 # Found by what it says, not by its id: the id knows which correction wrote it.
 RETRACT = """
 UPDATE transitions AS written
-SET retracted_at = $6, retracted_because = $7
-FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
-     AS given (user_id, at, before, after, reason)
+SET retracted_at = $7, retracted_because = coalesce(given.because, $8)
+FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[])
+     AS given (user_id, at, before, after, reason, because)
 WHERE written.user_id = given.user_id AND written.at = given.at AND written.kind = 'lifecycle'
   AND written.before IS NOT DISTINCT FROM given.before AND written.after = given.after
   AND written.reason = given.reason AND written.retracted_at IS NULL
   -- Says the same once more, so that only the partitions concerned are opened.
-  AND written.at BETWEEN $8 AND $9
+  AND written.at BETWEEN $9 AND $10
 RETURNING written.transition_id, written.user_id, written.kind, written.before, written.after,
           written.at, written.recorded_at, written.reason, written.policy_version,
           written.historical, written.evidence
@@ -53,7 +53,8 @@ def lines(transitions: Sequence[Transition]) -> bytes:
 def key(retraction: Retraction) -> tuple[Any, ...]:
     step = retraction.step
     before = None if step.before is None else step.before.value
-    return retraction.user_id, step.at, before, step.after.value, step.reason.value
+    after, reason = step.after.value, step.reason.value
+    return retraction.user_id, step.at, before, after, reason, retraction.because
 
 
 def transition_of(row: Mapping[str, Any]) -> Transition:

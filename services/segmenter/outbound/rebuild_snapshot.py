@@ -52,7 +52,7 @@ WHERE user_id > $1 AND ($3::text[] IS NULL OR user_id = ANY ($3)) ORDER BY user_
 """
 
 # The columns of a whole user, as everybody reads them; a snapshot locks nobody.
-_WHOLE = users_sql.LOCK.replace("FOR UPDATE", "")
+_WHOLE = users_sql.WHOLE
 
 # Whose an id is follows from the claims; what rows say of it is compared with them.
 _HOMES = """

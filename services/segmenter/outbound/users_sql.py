@@ -17,9 +17,14 @@ _COLUMNS = """user_id, part, first_seen, last_seen, span_start, earlier_spans, l
        lifecycle_since, deadline, deadline_to, event_count, known_at, policy_version, revision,
        first_day, days, channel, platform, also_parts"""
 
-LOCK = f"""
-SELECT {_COLUMNS}, merged_into FROM users WHERE user_id = ANY ($1::text::text[]) ORDER BY user_id FOR UPDATE
+# Joined, not `= ANY`: in a small table that is a look at every id for every row, seconds for thousands of both.
+WHOLE = f"""
+SELECT {_COLUMNS}, merged_into
+FROM unnest($1::text::text[]) AS wanted (wanted_id) JOIN users ON user_id = wanted_id
+ORDER BY user_id
 """  # noqa: S608  constants only
+
+LOCK = f"{WHOLE} FOR UPDATE OF users"
 
 PAGE = f"""
 SELECT {_COLUMNS} FROM users WHERE user_id > $1 AND merged_into IS NULL ORDER BY user_id LIMIT $2

@@ -24,10 +24,13 @@ from services.segmenter.usecases.reach import reach_of
 from services.segmenter.usecases.write_history import History, Occasion, write_history
 from shared.contracts.events import EventEnvelope
 from shared.errors import RetryableError
+from shared.vocabulary import EventType
 
 # A repeat is dropped if it comes within this time of the first; SDKs try for at most 12 hours, and
 # pages that were offline for longer. Source: docs/lifecycle.md.
 DUPLICATE_WINDOW = timedelta(days=8)
+
+_TRACK = EventType.TRACK  # looked up once: nearly all events are
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
     if not events:
         return Folded(History())
     occasion, store = scene.occasion, scene.store
-    claims = claims_of([each.event for each in events])
+    claims = claims_of([event for event, _ in events if event.type is not _TRACK])
     touched = {each.event.user_id for each in events if each.event.active}
     # Locked before the log is asked: what another lane folds for these users is in it by then.
     locked = await store.lock(touched | ids_in(claims) if claims else touched)

@@ -42,10 +42,11 @@ class Folding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Retraction:
-    """A written transition that a late event contradicted."""
+    """A written transition that no longer holds; `because`: where it is another reason than the others'."""
 
     user_id: str
     step: Step
+    because: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,15 +74,12 @@ async def write_history(
         store=store,
         because=REPEALED,
     )
-    reasons: dict[str, list[tuple[Change, Step]]] = {}
-    for change in changes:
-        steps = reasons.setdefault(change.because or CONTRADICTED, [])
-        steps += [(change, step) for step in change.retracted]
-    retracted = [
-        each
-        for because, steps in reasons.items()
-        for each in await _retract(steps, occasion=occasion, store=store, because=because)
-    ]
+    retracted = await _retract(
+        [(change, step) for change in changes for step in change.retracted],
+        occasion=occasion,
+        store=store,
+        because=CONTRADICTED,
+    )
     taken_back = [*repealed, *retracted]
     known, moved = _causes_of(taken_back, homes or {}), _live_among(taken_back, homes or {})
     written = [
@@ -100,7 +97,12 @@ async def _retract(
 ) -> Sequence[Transition]:
     if not steps:
         return ()
-    retractions = [Retraction(change.profile.user_id, step) for change, step in steps]
+    retractions = [
+        Retraction(
+            change.profile.user_id, step, change.because if because is CONTRADICTED else None
+        )
+        for change, step in steps
+    ]
     return await store.retract(retractions, now=occasion.now, because=because)
 
 
