@@ -35,6 +35,8 @@ EXPRESSIONS = {
     "policy_version": "policy.version",
     "revision": "0",
     "updated_at": "given.last_seen",
+    "also_parts": "'{}'",
+    "merged_into": "NULL::text",
 }
 # What a column that came later may hold where it must hold something.
 BY_TYPE = {
