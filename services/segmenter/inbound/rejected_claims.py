@@ -22,7 +22,7 @@ REASONS = {
     ClaimFault.SELF_MERGE: "an id can not be merged into itself",
     ClaimFault.CLAIMED_BY_ANOTHER: "an earlier event says that the id is another user's",
     ClaimFault.MERGE_CYCLE: "earlier events say that the user is this id's: they would go in a circle",
-    ClaimFault.TOO_LATE: "it contradicts a later event, and the event log no longer tells them apart",
+    ClaimFault.TOO_LATE: "it contradicts a later event, and the users can't be told apart any more",
 }
 
 

@@ -21,6 +21,9 @@ from shared.vocabulary import EventType
 
 # Of so many claims that hang together no earlier one is overturned any more: it would take too long.
 MOST_TOGETHER = 10_000
+# Nor are users torn apart of whom there are so many events: all are read in the batch's transaction, and one
+# that takes too long is cut off, however often it is tried.
+MOST_EVENTS = 20_000
 
 
 class Claims(Protocol):
@@ -86,6 +89,15 @@ class Decision:
         for user_id, home in self.homes.items():
             homes[self.locked.root_of(user_id)].add(home)
         return {root for root, others in homes.items() if len(others) > 1}
+
+    def counted_anew(self) -> set[str]:
+        """Return the users whose events must be told apart: the torn ones, and whom their ids go together with."""
+        torn, found = self.torn(), set()
+        for members in self.members().values():
+            were = {self.locked.root_of(each) for each in members}
+            if were & torn:
+                found |= were
+        return found
 
 
 def claims_of(events: Iterable[EventEnvelope]) -> list[Claim]:
@@ -242,10 +254,12 @@ async def _all_together(
 
 
 async def _can_be_told_apart(decision: Decision, *, stored: Claims) -> bool:
-    """Say whether the event log still holds all that was done by users who are torn apart."""
-    torn = [
-        decision.locked.profiles[each] for each in decision.torn() & decision.locked.profiles.keys()
-    ]
+    """Say whether the event log holds all that was done by users who are torn apart, and can be read at once."""
+    profiles = decision.locked.profiles
+    concerned = decision.counted_anew() & profiles.keys()
+    if sum(profiles[each].event_count for each in concerned) > MOST_EVENTS:
+        return False
+    torn = [profiles[each] for each in decision.torn() & profiles.keys()]
     if not torn:
         return True
     since = await stored.held_since()

@@ -76,13 +76,17 @@ async def replace_marks(
     """Count the user by these events alone: all that are theirs, under whichever id."""
     theirs = dict.fromkeys((event.user_id for event in events), user_id)
     marks = marks_in(events, counting.funnels, merged=theirs)
-    left = {(funnel_id, user_id) for funnel_id in counting.funnels.by_id}
-    while left:
-        rows = await store.lock(left)
-        wanted = {
-            key: Marks().with_(marks.get(key, ())) for key in left if key in rows or key in marks
-        }
-        left = wanted.keys() - await _replace(wanted, rows, counting, store=store)
+    # One after the other: the server must not hear nothing while the marks of many are reckoned.
+    for funnel_id in sorted(counting.funnels.by_id):
+        left = {(funnel_id, user_id)}
+        while left:
+            rows = await store.lock(left)
+            wanted = {
+                key: Marks().with_(marks.get(key, ()))
+                for key in left
+                if key in rows or key in marks
+            }
+            left = wanted.keys() - await _replace(wanted, rows, counting, store=store)
 
 
 async def _replace(

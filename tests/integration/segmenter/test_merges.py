@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from services.segmenter.usecases.judge_claims import MOST_EVENTS
 from services.segmenter.usecases.sweep_deadlines import SWEEP_LIMIT
 from shared.contracts.codec import encode
 from shared.contracts.events import EventEnvelope
@@ -224,6 +225,18 @@ async def test_what_the_log_no_longer_tells_apart_stays_together(site: Site) -> 
     assert (await homes(site))["visitor"] == "bob"
     assert await site.letters() == {2: ("too_late", None)}
     assert (await site.user("bob"))["event_count"] == 2
+
+
+async def test_users_with_too_many_events_to_read_in_one_batch_stay_together(site: Site) -> None:
+    """Else their partition would stop for ever: the transaction is cut off each time."""
+    await site.fold(event("visitor", day(0)), identify("bob", "visitor", day(6)))
+    await site.owner.execute("UPDATE users SET event_count = $1", MOST_EVENTS + 1)
+
+    await site.fold(identify("ann", "visitor", day(1), received_at=day(7)))
+
+    assert (await homes(site))["visitor"] == "bob"
+    assert await site.letters() == {2: ("too_late", None)}
+    assert (await site.user("ann"))["event_count"] == 1
 
 
 async def test_nobody_is_silent_while_what_they_did_as_a_visitor_waits_in_another_partition(
