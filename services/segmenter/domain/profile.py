@@ -327,4 +327,7 @@ def _keys(steps: Sequence[Step]) -> set[StepKey]:
 
 
 def _kept(standing_now: Sequence[Step], written: Sequence[Step]) -> datetime | None:
-    return max((step.at for step in standing_now if step not in written), default=None)
+    new = _keys(
+        written
+    )  # by keys: a long history that comes late would take the square of its length
+    return max((step.at for step in standing_now if step.key not in new), default=None)

@@ -1,5 +1,6 @@
 """A user moves on: where activity only extends a span, where it rewrites history, where time acts."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -45,6 +46,18 @@ def test_a_user_begins_with_the_whole_history_of_their_first_batch() -> None:
     assert (change.profile.first_seen, change.profile.last_seen) == (at(0), at(41))
     assert change.profile.event_count == 3
     assert change.retracted == ()
+
+
+def test_a_long_history_that_comes_late_takes_no_square_of_its_length() -> None:
+    """The batch's transaction waits meanwhile, and with it every lane of the process."""
+    latest = user(20_000)
+    comes = arrivals(*range(0, 20_000, 8))
+
+    began = time.process_time()
+    change = advance(latest, comes, POLICIES)
+
+    assert (len(change.written), change.kept_until) == (5_001, None)
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(
