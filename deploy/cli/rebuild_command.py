@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -57,18 +58,22 @@ def _run(words: list[str], summary: Summary, out: TextIO | None) -> tuple[Summar
     with program.start(words) as running:
         assert running.stdout is not None  # noqa: S101  asked for where it is started
         try:
-            with progress_for(Console(stderr=True)) as progress:
-                for line in running.stdout:
-                    said: dict[str, Any] = json.loads(line)
-                    if said["type"] == "progress":
-                        progress.show(said["stage"], said["done"], said["total"], said["events"])
-                    else:
-                        _keep(said, line, summary, out)
+            _follow(running.stdout, summary, out)
         except BaseException:
             running.terminate()
             raise
     status = running.returncode
     return summary, status if status >= 0 else 128 - status
+
+
+def _follow(lines: Iterable[str], summary: Summary, out: TextIO | None) -> None:
+    with progress_for(Console(stderr=True)) as progress:
+        for line in lines:
+            said: dict[str, Any] = json.loads(line)
+            if said["type"] == "progress":
+                progress.show(said["stage"], said["done"], said["total"], said["events"])
+            else:
+                _keep(said, line, summary, out)
 
 
 def _keep(said: dict[str, Any], line: str, summary: Summary, out: TextIO | None) -> None:
