@@ -65,7 +65,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Stored(Claim):
-    """A claim with what was found of it. `fault` None: it holds."""
+    """A claim with what was found of it when it was judged. `fault` None: it holds.
+
+    Whether it holds follows from all claims; by which of two faults it does not, from what was known by then.
+    """
 
     fault: ClaimFault | None
 
