@@ -52,7 +52,8 @@ async def run(parts: Parts, *, stop_s: float = 25.0, look_s: float = LOOK_S) -> 
 
     Each part has `stop_s` to stop. A part that can't start ends the process with status 1, and so
     do parts that are not live, for any supervisor starts anew what has exited; those begun are
-    stopped first. A second signal does not hurry it: supervisors have SIGKILL.
+    stopped first. A part that refuses a setting ends it with status 2: starting anew is no use.
+    A second signal does not hurry it: supervisors have SIGKILL.
     """
     wanted = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -67,6 +68,9 @@ async def run(parts: Parts, *, stop_s: float = 25.0, look_s: float = LOOK_S) -> 
         tune_collector()
         _logger.info("process_started", parts=len(running))
         status = 0 if await _lives_until(wanted, parts.live, look_s=look_s) else 1
+    except InvalidConfiguration as error:
+        _logger.critical("setting_refused", error=str(error))
+        status = 2
     except Exception:  # the process supervisor's own boundary: say why, stop the rest, exit 1
         _logger.exception("process_failed")
         status = 1

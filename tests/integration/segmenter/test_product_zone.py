@@ -62,7 +62,7 @@ async def test_who_has_another_zone_does_not_start_and_is_told_what_would_help(
 
     assert str(refusal.value) == (
         "EBBTIDE_PRODUCT_ZONE: is UTC, but the days that are counted are those of Europe/Berlin;"
-        " `ebbtide rebuild` counts them anew"
+        " `ebbtide rebuild --swap --zone UTC` counts them anew"
     )
     assert await stored(database) == "Europe/Berlin"
 

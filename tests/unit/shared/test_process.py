@@ -1,5 +1,8 @@
 import signal
 
+import pytest
+
+from shared.errors import InvalidConfiguration
 from shared.http.probes import Health
 from shared.process import Parts, run
 
@@ -9,15 +12,15 @@ LOOK_S = 0.001
 class Told:
     """A part that notes what it is told to do."""
 
-    def __init__(self, name: str, notes: list[str], *, failing: bool = False) -> None:
+    def __init__(self, name: str, notes: list[str], *, failing: Exception | None = None) -> None:
         self._name = name
         self._notes = notes
         self._failing = failing
 
     async def start(self) -> None:
         self._notes.append(f"start {self._name}")
-        if self._failing:
-            raise OSError("address taken")
+        if self._failing is not None:
+            raise self._failing
 
     async def stop(self) -> None:
         self._notes.append(f"stop {self._name}")
@@ -36,7 +39,7 @@ class Looks:
         return Health(ok=self._answers.pop(0) == ".")
 
 
-def parts(notes: list[str], *, looks: str = "", failing: bool = False) -> Parts:
+def parts(notes: list[str], *, looks: str = "", failing: Exception | None = None) -> Parts:
     return Parts([Told("a", notes), Told("b", notes, failing=failing)], live=Looks(looks))
 
 
@@ -67,7 +70,22 @@ async def test_parts_that_recover_within_two_looks_go_on() -> None:
 async def test_a_part_that_cannot_start_ends_the_process_with_status_1() -> None:
     notes: list[str] = []
 
-    status = await run(parts(notes, failing=True), look_s=LOOK_S)
+    status = await run(parts(notes, failing=OSError("address taken")), look_s=LOOK_S)
 
     assert status == 1
     assert notes == ["start a", "start b", "stop b", "stop a"]
+
+
+async def test_a_part_that_refuses_a_setting_ends_the_process_with_status_2_for_it_is_no_use_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    notes: list[str] = []
+    refusal = InvalidConfiguration("EBBTIDE_PRODUCT_ZONE: is UTC, but …")
+
+    status = await run(parts(notes, failing=refusal), look_s=LOOK_S)
+
+    assert status == 2
+    assert notes == ["start a", "start b", "stop b", "stop a"]
+    said = capsys.readouterr().out
+    assert "EBBTIDE_PRODUCT_ZONE: is UTC, but" in said
+    assert "Traceback" not in said
