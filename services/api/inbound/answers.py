@@ -41,6 +41,12 @@ def _storable(text: str) -> str:
     return text
 
 
+def _said(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is blank")
+    return text
+
+
 def _iso_8601(given: object) -> datetime:
     """Read an instant strictly: pydantic would take a number for seconds since 1970."""
     text = str(given)
@@ -79,6 +85,7 @@ def _aware(instant: datetime) -> datetime:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_storable)]
+Words = Annotated[Text, AfterValidator(_said)]
 Instant = Annotated[datetime, BeforeValidator(_iso_8601), AfterValidator(_aware)]
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="rows of a page")]
 Cursor = Annotated[

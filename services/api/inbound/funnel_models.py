@@ -11,7 +11,7 @@ from services.api.domain.funnels import (
     MOST_STEPS,
     SHORTEST_WINDOW_S,
 )
-from services.api.inbound.answers import Text
+from services.api.inbound.answers import Text, Words
 from shared.vocabulary import EventType
 
 Scalar = str | int | float | bool
@@ -63,7 +63,7 @@ class FunnelStep(BaseModel, extra="forbid"):
 class FunnelToDefine(BaseModel, extra="forbid"):
     """A funnel to be counted."""
 
-    name: Text
+    name: Words
     steps: list[FunnelStep] = Field(min_length=FEWEST_STEPS, max_length=MOST_STEPS)
     window_s: int = Field(ge=SHORTEST_WINDOW_S, le=LONGEST_WINDOW_S, strict=True)
 

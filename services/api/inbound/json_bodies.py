@@ -14,10 +14,25 @@ M = TypeVar("M", bound=BaseModel)
 
 
 async def read_body(request: Request, model: type[M]) -> M:
-    """Return the body as the model. Raises Problem.
+    """Return the body as the model. Raises Problem."""
+    try:
+        return model.model_validate_json(await _bytes_of(request))
+    except ValidationError as error:
+        raise _problem(error) from None
 
-    The framework would read a body of any size, and before it asks who sent it.
-    """
+
+async def read_no_body(request: Request) -> None:
+    """Refuse a body that says something: it would be let be. Raises Problem."""
+    if (await _bytes_of(request)).strip() not in (b"", b"{}", b"null"):
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "invalid_field",
+            "the body must be empty: the parameters stand in the address, behind a ?",
+        )
+
+
+async def _bytes_of(request: Request) -> bytes:
+    """Read the body. The framework would read one of any size, and before it asks who sent it."""
     body = bytearray()
     async for piece in request.stream():
         body += piece
@@ -27,10 +42,7 @@ async def read_body(request: Request, model: type[M]) -> M:
                 "body_too_large",
                 f"the body has more than {LARGEST_BODY} bytes",
             )
-    try:
-        return model.model_validate_json(bytes(body))
-    except ValidationError as error:
-        raise _problem(error) from None
+    return bytes(body)
 
 
 def described_as(model: type[BaseModel]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, Field, StrictInt
+from pydantic import BaseModel, Field, StrictBool, StrictInt
 
 from services.api.domain.policies import (
     AlreadyActivated,
@@ -21,9 +21,9 @@ from services.api.domain.policies import (
 )
 from services.api.inbound import jobs_http
 from services.api.inbound.access import Principal
-from services.api.inbound.answers import Instant, NoParameters, Text
+from services.api.inbound.answers import Instant, NoParameters, Words
 from services.api.inbound.jobs_http import Job
-from services.api.inbound.json_bodies import described_as, read_body
+from services.api.inbound.json_bodies import described_as, read_body, read_no_body
 from services.api.inbound.policies_http import (
     Policy,
     PolicyState,
@@ -47,7 +47,7 @@ class PolicyToDraft(BaseModel, extra="forbid"):
     silent_after_s: Seconds
     churned_after_s: Seconds
     returned_for_s: Seconds
-    note: Text = Field(description="what it is for")
+    note: Words = Field(description="what it is for")
 
     def thresholds(self) -> Thresholds:
         """Raises Problem."""
@@ -69,14 +69,14 @@ class PolicyToDraft(BaseModel, extra="forbid"):
 class PolicyToActivate(BaseModel, extra="forbid"):
     """Why a policy is activated."""
 
-    note: Text = Field(description="why")
-    force: bool = Field(False, description="also without a preview of it")
+    note: Words = Field(description="why")
+    force: StrictBool = Field(False, description="also without a preview of it")
 
 
 class PolicyToRollBackTo(BaseModel, extra="forbid"):
     """Why a policy is gone back to."""
 
-    note: Text = Field(description="why")
+    note: Words = Field(description="why")
 
 
 class PreviewAsked(BaseModel, extra="forbid"):
@@ -123,15 +123,17 @@ def _drafts(router: APIRouter, changes: PolicyChanges, clock: Clock, *, asking: 
     @router.post(
         "/v1/policies/{version}/preview",
         status_code=HTTPStatus.ACCEPTED,
-        responses=answers(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+        responses=_REFUSED,
     )
     async def preview_policy(
         version: Version,
+        request: Request,
         response: Response,
         asked: Annotated[PreviewAsked, Query()],
         who: Principal = asking,
     ) -> Job:
         """Have it counted what the policy would make of every user, in a job."""
+        await read_no_body(request)
         with _refusals():
             job = await changes.preview(version, Doing(who.name, clock.now()), at=asked.at)
         response.headers["location"] = f"/v1/jobs/{job.job_id}"

@@ -78,7 +78,8 @@ def check_size(asked: Range, *, numbers: int, most: int) -> None:
     """Refuse a page of more numbers than an answer should have. `numbers`: of one group."""
     groups = 1 if asked.by is None else asked.limit
     if numbers * groups > most:
-        field, rather = ("to", "fewer days") if asked.by is None else ("limit", "fewer groups")
+        one_is_too_many = numbers > most
+        field, rather = ("to", "fewer days") if one_is_too_many else ("limit", "fewer groups")
         raise refused(field, f"asks for {numbers * groups} numbers; at most {most}: {rather}")
 
 

@@ -291,6 +291,8 @@ async def test_a_question_that_can_not_be_answered_is_refused_by_field_and_reaso
     [
         ("/v1/activity", {"by": "channel", "limit": 100, "from": "2025-03-01"}, "limit"),
         ("/v1/retention", {"oldest": 400, "from": "2025-09-01"}, "to"),
+        # Fewer groups would not help: one alone has too many.
+        ("/v1/retention", {"by": "channel", "oldest": 400, "from": "2025-09-01", "limit": 1}, "to"),
         ("/v1/retention", {"period": "week", "oldest": 58}, "oldest"),
         ("/v1/retention", {"period": "month"}, "period"),
         ("/v1/flows", {"per": "hour", "from": "2026-01-01"}, "to"),

@@ -95,6 +95,7 @@ async def test_the_work_in_the_background_is_asked_for_with_the_change(
 ONE_STEP = CHECKOUT["steps"][:1]
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"name": ""}, "name", "at least 1 character"),
+    ({"name": "  "}, "name", "is blank"),
     ({"name": "x" * 201}, "name", "at most 200 characters"),
     ({"name": "a\x00b"}, "name", "U+0000"),
     ({"name": 7}, "name", "valid string"),

@@ -102,6 +102,7 @@ async def test_a_draft_is_shown_with_who_wrote_it_and_changes_nothing(api: Site)
         ({"churned_after_s": 3 * DAY_S}, "churned_after_s", "must be longer than silent_after"),
         ({"silent_after_s": 31 * DAY_S}, "churned_after_s", "must be longer than silent_after"),
         ({"note": ""}, "note", "at least 1 character"),
+        ({"note": " \t"}, "note", "is blank"),
         ({"note": "\x00"}, "note", "U+0000"),
         ({"silent_for_s": 1}, "silent_for_s", "Extra inputs"),
     ],
@@ -202,6 +203,28 @@ async def test_a_policy_that_nobody_previewed_is_activated_only_by_force(api: Si
     assert forced.status_code == 200
 
 
+@pytest.mark.parametrize("force", ["yes", "true", 1, "false", None])
+async def test_force_is_a_boolean_and_nothing_that_looks_like_one(api: Site, force: object) -> None:
+    version = await draft(api)
+
+    answer = await post(api, f"/v1/policies/{version}/activate", WHY | {"force": force})
+
+    assert (await refused(answer, 400, "invalid_field"))["field"] == "force"
+    assert (await api.get("/v1/policies"))["active_version"] == 1
+
+
+async def test_a_preview_whose_instant_stands_in_a_body_is_refused(api: Site) -> None:
+    version = await draft(api)
+    address = f"/v1/policies/{version}/preview"
+
+    answer = await post(api, address, {"at": "2026-03-02T00:00:00Z"})
+    problem = await refused(answer, 400, "invalid_field")
+    assert "stand in the address" in problem["detail"]
+    assert (await api.get("/v1/jobs"))["jobs"] == []
+
+    assert (await post(api, address, {})).status_code == 202
+
+
 async def test_an_activation_after_the_preview_makes_it_void(api: Site, database: Database) -> None:
     first, second = await draft(api), await draft(api, new_for_s=DAY_S)
     await previewed(api, database, first)
@@ -287,7 +310,8 @@ async def test_a_roll_back_needs_a_policy_that_held_and_differs(api: Site) -> No
 
 @pytest.mark.parametrize("act", ["preview", "activate", "rollback"])
 async def test_a_version_that_nobody_drafted_is_not_known(api: Site, act: str) -> None:
-    problem = await refused(await post(api, f"/v1/policies/9/{act}", WHY), 404, "unknown_policy")
+    body = None if act == "preview" else WHY
+    problem = await refused(await post(api, f"/v1/policies/9/{act}", body), 404, "unknown_policy")
 
     assert problem["field"] == "version"
     await refused(await api.client.get("/v1/policies/9"), 404, "unknown_policy")
