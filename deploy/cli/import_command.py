@@ -104,7 +104,7 @@ def _check(
         raise Failed(f"--delimiter {reading.delimiter}: must be one character")
     for path in files:
         if not path.is_file():
-            raise Failed(f"{path}: there is no such file")
+            raise Failed(f"{path}: {'is no file' if path.exists() else 'there is no such file'}")
 
 
 def _clock_file() -> Path | None:

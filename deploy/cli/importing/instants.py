@@ -98,8 +98,8 @@ def _zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         near = difflib.get_close_matches(name, available_timezones(), n=1)
-        hint = f": did you mean {near[0]}?" if near else " such as Europe/Berlin"
-        raise Failed(f"--zone {name}: there is no such zone{hint}") from None
+        hint = f"did you mean {near[0]}?" if near else "zones are named as Europe/Berlin is"
+        raise Failed(f"--zone {name}: there is no such zone: {hint}") from None
 
 
 def _check_pattern(form: str) -> None:

@@ -257,6 +257,7 @@ def test_several_files_are_imported_one_after_the_other(shell: Shell, ingest: Se
         (["a.csv", "--rejects", "no/such/place"], "can't be written"),
         (["a.csv", "--state-dir", "a.csv"], "name another directory by --state-dir"),
         (["missing.csv"], "missing.csv: there is no such file"),
+        (["."], ".: is no file"),
         (["a.csv", "--url", "ingest:8100"], "is no address such as"),
         (["a.csv", "--batch", "0"], "--batch"),
     ],

@@ -86,7 +86,7 @@ def test_what_is_no_instant_is_told_with_its_reason(form: str, written: Any, rea
     ("zone", "reason"),
     [
         ("Europe/Berln", "there is no such zone: did you mean Europe/Berlin?"),
-        ("Nowhere at all", "there is no such zone such as Europe/Berlin"),
+        ("Nowhere at all", "there is no such zone: zones are named as Europe/Berlin is"),
         ("", "there is no such zone"),
         ("../../etc/passwd", "there is no such zone"),
         ("Europe", "there is no such zone"),
