@@ -189,3 +189,14 @@ async def _partitions(site: Site) -> set[str]:
     rows = await site.owner.fetch("SELECT relid::text FROM pg_partition_tree('events')")
     rows += await site.owner.fetch("SELECT relid::text FROM pg_partition_tree('transitions')")
     return {row["relid"] for row in rows}
+
+
+async def test_ids_that_hold_our_own_separator_are_known_again(site: Site) -> None:
+    odd = [
+        event("u", START, event_id=each) for each in ("a\x1fb", "a", "b", 'c"\\,{}', "NULL", " ")
+    ]
+
+    await site.fold(*odd)
+    await site.fold(*odd, event("u", START, event_id="new"))
+
+    assert (await site.user())["event_count"] == len(odd) + 1
