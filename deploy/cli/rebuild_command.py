@@ -15,6 +15,7 @@ from typer import Option
 from deploy.cli.exits import Failed, Status, explained
 from deploy.cli.rebuilding import program
 from deploy.cli.rebuilding.show import Summary, progress_for, summary_of
+from shared.configuration import check_zone
 
 SHOWN = 20  # differences on the terminal
 
@@ -40,6 +41,8 @@ def rebuild(
     with explained():
         if zone is not None and (users or not swap):
             raise Failed("--zone goes with --swap, and not with --user")
+        if zone is not None:
+            _check_zone(zone)
         if not rate > 0:
             raise Failed(f"--rate {rate}: it must be above 0")
         words = [f"--user={user}" for user in users or ()]
@@ -47,9 +50,20 @@ def rebuild(
         words += [f"--zone={zone}"] if zone is not None else []
         with _opened(report) as out:
             summary, status = _run([*words, f"--rate={rate}"], Summary(swap=swap), out)
+        if users and summary.found_nobody():
+            raise Failed(
+                f"--user {', '.join(users)}: neither the log nor what is stored knows the id"
+            )
         if summary.end:
             _print(summary, report, as_json=as_json)
         raise typer.Exit(status)
+
+
+def _check_zone(zone: str) -> None:
+    try:
+        check_zone(zone)
+    except ValueError as error:
+        raise Failed(f"--zone: {error}") from None
 
 
 def _run(words: list[str], summary: Summary, out: TextIO | None) -> tuple[Summary, int]:

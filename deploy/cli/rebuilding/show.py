@@ -12,6 +12,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 LINE_EVERY_S = 10.0
+COUNTERS = ("active_users", "retention", "lifecycle_flows")
 
 
 class Progress(Protocol):
@@ -45,6 +46,10 @@ class Summary:
     end: dict[str, Any] = field(default_factory=dict)
     first: list[dict[str, Any]] = field(default_factory=list)
 
+    def found_nobody(self) -> bool:
+        """Tell whether it ended without a user to look at."""
+        return bool(self.end) and not (self.end["users"] or self.end["skipped"] or self.first)
+
 
 def summary_of(summary: Summary) -> Iterator[Table | str]:
     """Return what to print."""
@@ -64,7 +69,9 @@ def summary_of(summary: Summary) -> Iterator[Table | str]:
         yield f"… and {more:,} more; --report FILE writes all of them."
     if summary.swap:
         left = end["left"]
-        mended = f"{end['users_differing'] - left:,} users were mended"
+        counts = sum(end["differences"].get(table, 0) for table in COUNTERS)
+        and_counts = f" and {counts:,} counts" if counts else ""
+        mended = f"{end['users_differing'] - left:,} users{and_counts} were mended"
         yield f"{mended}, {left:,} are left." if left else f"{mended}."
 
 

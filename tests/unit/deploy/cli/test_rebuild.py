@@ -98,7 +98,23 @@ def test_the_summary_shows_the_first_and_counts_the_rest() -> None:
 def test_a_swap_says_how_many_were_mended_and_are_left() -> None:
     ended = Summary(swap=True, end=END | {"left": 1})
 
-    assert list(summary_of(ended))[-1] == "24 users were mended, 1 are left."
+    assert list(summary_of(ended))[-1] == "24 users and 2 counts were mended, 1 are left."
+
+
+@pytest.mark.parametrize(
+    ("end", "first", "nobody"),
+    [
+        ({"users": 0, "skipped": 0}, [], True),
+        ({"users": 1, "skipped": 0}, [], False),
+        ({"users": 0, "skipped": 1}, [], False),
+        ({"users": 0, "skipped": 0}, [{"type": "difference"}], False),
+        ({}, [], False),
+    ],
+)
+def test_users_of_whom_nothing_is_known_are_noticed(
+    end: dict[str, int], first: list[dict[str, str]], *, nobody: bool
+) -> None:
+    assert Summary(swap=False, end=dict(end), first=first).found_nobody() is nobody
 
 
 def test_nothing_to_tell_is_told() -> None:
@@ -112,6 +128,7 @@ def test_nothing_to_tell_is_told() -> None:
     [
         (["--zone", "UTC"], "--zone goes with --swap, and not with --user"),
         (["--zone", "UTC", "--swap", "--user", "u"], "--zone goes with --swap"),
+        (["--zone", "Mars", "--swap"], "--zone: 'Mars' is not a time zone of the tz database"),
         (["--rate", "0"], "--rate 0.0: it must be above 0"),
         (["--rate", "nan"], "--rate nan: it must be above 0"),
         (["--report", "/nowhere/at/all"], "--report /nowhere/at/all: No such file or directory"),
