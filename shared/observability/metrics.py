@@ -119,7 +119,9 @@ LANE_STUCK = _counter("lane_stuck_total", "Lanes that the watchdog found without
 KEEPER_BEATS = _counter(
     "keeper_beats_total", "Beats of the lease keeper, by outcome", "group", "outcome"
 )
-DEAD_LETTERS = _counter("dead_letters_total", "Inputs put among the dead letters", "origin", "code")
+DEAD_LETTERS = _counter(
+    "dead_letters_total", "Inputs put among the dead letters, but rejected claims", "origin", "code"
+)
 OUTBOX_SENT = _counter("outbox_sent_total", "Outbox messages acknowledged by Kafka", "topic")
 OUTBOX_OLDEST_SECONDS = _gauge(
     "outbox_oldest_seconds", "Age of the oldest outbox message not yet sent", "group"
@@ -138,7 +140,9 @@ TRANSITIONS_RETRACTED = _counter(
 )
 MERGES = _counter("merges_total", "Ids that became another user's, or a user of their own again")
 CLAIMS_REJECTED = _counter(
-    "claims_rejected_total", "Claims of identify and alias that do not hold", "fault"
+    "claims_rejected_total",
+    "Claims of identify and alias that do not hold: each is a dead letter, too",
+    "fault",
 )
 SWEEP_USERS = _counter("sweep_users_total", "Users changed because time passed")
 SWEEP_BEHIND_SECONDS = _gauge(

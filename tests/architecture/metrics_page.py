@@ -9,7 +9,8 @@ HEAD = """\
 # Metrics
 
 Every service serves these at `/metrics`, each where it has something to say. The unit is the end of the
-name. Labels are closed sets or bounded by configuration, never user ids.
+name. Labels are closed sets or bounded by configuration, never user ids. A series comes with its first value, so in an
+alert an absent counter is 0. `…_created` beside a counter or histogram is when that began, in seconds since 1970.
 
 | metric | type | labels | meaning |
 |---|---|---|---|
