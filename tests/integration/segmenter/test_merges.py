@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from services.segmenter.outbound.identity_store import PostgresIdentities
 from services.segmenter.usecases.judge_claims import MOST_EVENTS
 from services.segmenter.usecases.sweep_deadlines import SWEEP_LIMIT
 from shared.contracts.codec import encode
@@ -237,6 +238,45 @@ async def test_users_with_too_many_events_to_read_in_one_batch_stay_together(sit
     assert (await homes(site))["visitor"] == "bob"
     assert await site.letters() == {2: ("too_late", None)}
     assert (await site.user("ann"))["event_count"] == 1
+
+
+async def test_all_claims_that_hang_together_are_found_from_any_of_their_ids_up_to_a_limit(
+    site: Site,
+) -> None:
+    await site.fold(alias("b", "a", day(0)), alias("c", "b", day(1)), alias("d", "b", day(2)))
+    await site.fold(alias("y", "x", day(0)))
+    identities = PostgresIdentities((await site.desk()).connection)
+
+    for asked in "abcd":
+        found = await identities.connected({asked}, limit=3)
+        assert found is not None
+        assert {each.pair for each in found} == {("a", "b"), ("b", "c"), ("b", "d")}
+    assert await identities.connected({"d"}, limit=2) is None
+    both = await identities.connected({"a", "x"}, limit=4)
+    assert both is not None
+    assert len(both) == 4
+
+
+async def test_ids_that_change_hands_several_times_are_audited_each_time(site: Site) -> None:
+    await site.fold(event("visitor", day(9)), identify("cy", "visitor", day(9)))
+    await site.fold(identify("bob", "visitor", day(6), received_at=day(9)))
+    await site.fold(identify("ann", "visitor", day(3), received_at=day(9)))
+
+    rows = await site.owner.fetch("SELECT * FROM merges ORDER BY merged_at, at DESC")
+    assert [(row["from_user"], row["into_user"]) for row in rows] == [
+        ("visitor", "cy"),
+        ("cy", "bob"),
+        ("bob", "ann"),
+    ]
+    assert [await site.history(each) for each in ("cy", "bob")] == [
+        [(day(9), "new")],
+        [(day(6), "new")],
+    ]
+    assert await site.history("ann") == [(day(3), "new")]
+    truth = Truth()
+    truth.note([event("visitor", day(9)), identify("cy", "visitor", day(9))])
+    truth.note([identify(user, "visitor", day(at)) for user, at in (("bob", 6), ("ann", 3))])
+    await check(site.owner, truth)
 
 
 async def test_nobody_is_silent_while_what_they_did_as_a_visitor_waits_in_another_partition(
