@@ -180,6 +180,13 @@ class Rows:
             values = {"funnel_id": funnel_id, "day": day, "step": step}
             await self._insert("funnel_counts", values | {"shard": shard, "users": number})
 
+    async def job(self, **given: Any) -> UUID:
+        """Put in a job that waits and return its id."""
+        values = {"kind": "policy_apply", "requested_by": "ops", "created_at": NOON}
+        job_id = uuid4()
+        await self._insert("jobs", values | {"job_id": job_id, "updated_at": NOON} | given)
+        return job_id
+
     async def _insert(self, table: str, values: Mapping[str, Any]) -> None:
         columns = ", ".join(values)
         places = ", ".join(f"${number}" for number in range(1, len(values) + 1))

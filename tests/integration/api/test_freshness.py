@@ -25,11 +25,12 @@ async def age(api: Site) -> tuple[Any, Any, Any]:
 async def test_every_answer_says_how_old_it_is(api: Site, rows: Rows) -> None:
     await rows.user("ann")
     alert_id = await rows.alert()
-    funnel_id = await rows.funnel()
+    parts = {"alert_id": str(alert_id), "funnel_id": str(await rows.funnel())}
+    parts |= {"job_id": str(await rows.job())}
     await rows.partition(0, watermark=NOON - timedelta(seconds=90), next_offset=4, end_offset=10)
 
     for route in questions(api.app):
-        body = await api.get(route.address(alert_id=str(alert_id), funnel_id=str(funnel_id)))
+        body = await api.get(route.address(**parts))
 
         assert body["as_of"] == "2026-03-01T11:58:30Z", route
         assert body["lag"] == {"seconds": 90.0, "events": 6}, route

@@ -24,7 +24,9 @@ def test_every_filter_by_time_is_known_as_one(api: Site) -> None:
     filters = {name for _, name in time_filters(api)}
 
     assert filters == {
-        f"{what}_{end}" for what in ("seen", "at", "fired", "refused") for end in ("from", "to")
+        f"{what}_{end}"
+        for what in ("seen", "at", "fired", "refused", "merged")
+        for end in ("from", "to")
     }
 
 
