@@ -13,7 +13,7 @@ from services.segmenter.inbound.messages import messages_of
 from services.segmenter.inbound.rejected_claims import keep_rejected
 from services.segmenter.usecases.fold_events import Folded, fold_events
 from services.segmenter.usecases.merge_users import Identities, Scene
-from services.segmenter.usecases.ports import NoRoomYet, Room, Store
+from services.segmenter.usecases.ports import DuePlace, NoRoomYet, Room, Store
 from services.segmenter.usecases.sweep_deadlines import (
     FIRST_SWEEP,
     SWEEP_LIMIT,
@@ -58,8 +58,8 @@ class EventLane:
         self._horizon: datetime | None = None
         # Where a transition found no room although no event of its batch asked for it.
         self._wanted: set[date] = set()
-        # Partitions whose last sweep could not write all that it found due.
-        self._held_up: set[int] = set()
+        # Partitions whose last sweep could not write all that it found due, and where it left off.
+        self._held_up: dict[int, DuePlace | None] = {}
 
     async def prepare(self, batch: Batch) -> None:
         days: set[date] = set()
@@ -107,6 +107,7 @@ class EventLane:
                 store=store,
                 folded_until=folded_until,
                 limit=self._sweep_limit(batch),
+                past=self._held_up.get(batch.part),
             )
             await store.count(occasion.cells, part=batch.part)
         except NoRoomYet as error:
@@ -159,7 +160,10 @@ class EventLane:
         self._tell_sweep(batch, swept)
 
     def _tell_sweep(self, batch: Batch, swept: Swept) -> None:
-        (self._held_up.add if swept.held_up else self._held_up.discard)(batch.part)
+        if swept.held_up:
+            self._held_up[batch.part] = swept.past
+        else:
+            self._held_up.pop(batch.part, None)
         self._metrics.set(m.SWEEP_BEHIND_SECONDS, swept.behind.total_seconds(), str(batch.part))
         written = swept.history.written
         if written:

@@ -16,6 +16,7 @@ from services.segmenter.outbound.counter_sql import JOBS_SHARD, CounterStore, sh
 from services.segmenter.outbound.event_lines import EVENT_COLUMNS, event_lines
 from services.segmenter.usecases.ports import (
     Due,
+    DuePlace,
     EventKey,
     Folding,
     Locked,
@@ -46,6 +47,10 @@ _KNOWN_BY_ARRAY = """
 SELECT event_id FROM events
 WHERE source = $1 AND event_id = ANY ($2::text[]) AND received_at >= $3
 """
+
+
+# Of all users of a sweep: the server must not hear nothing for too long while their histories are reckoned.
+MOST_SPANS = 10_000
 
 
 class KnownMerges:
@@ -127,20 +132,29 @@ class PostgresStore:
         return Locked(profiles, others)
 
     async def lock_due(
-        self, part: int, *, until: datetime, limit: int, besides: Collection[int] = ()
+        self,
+        part: int,
+        *,
+        until: datetime,
+        limit: int,
+        besides: Collection[int] = (),
+        behind: DuePlace | None = None,
     ) -> Due:
+        statement, given = _due(besides, behind)
         with translated():
-            if besides:
-                found = await self._connection.fetch(
-                    users_sql.DUE_BESIDES, part, until, limit, list(besides)
-                )
-            else:
-                found = await self._connection.fetch(users_sql.DUE, part, until, limit)
+            found = await self._connection.fetch(statement, part, until, limit, *given)
             if not found:
                 return Due((), 0)
-            ids = text_array([row["user_id"] for row in found])
+            taken = _as_many_as_fit(found)
+            ids = text_array([row["user_id"] for row in taken])
             rows = await self._connection.fetch(users_sql.LOCK_DUE, part, until, ids)
-        return Due([users_sql.profile_of(row) for row in rows], len(found))
+        return Due(
+            [users_sql.profile_of(row) for row in rows],
+            len(taken),
+            len(found) == limit or len(taken) < len(found),
+            # Without the order of ids others of that instant may still come, whatever their ids.
+            DuePlace(taken[-1]["check_at"], "" if behind is None else taken[-1]["user_id"]),
+        )
 
     async def logged(self, user_ids: Collection[str], *, grain: timedelta) -> dict[str, Logged]:
         with translated():
@@ -202,6 +216,25 @@ class PostgresStore:
                 max(instants),
             )
         return [history_sql.transition_of(row) for row in rows]
+
+
+def _due(besides: Collection[int], behind: DuePlace | None) -> tuple[str, tuple[object, ...]]:
+    """Return the statement that finds who is due, with its last parameters."""
+    if behind is not None:
+        return users_sql.DUE_BEHIND, (list(besides), *behind)
+    if besides:
+        return users_sql.DUE_BESIDES, (list(besides),)
+    return users_sql.DUE_FIRST, ()
+
+
+def _as_many_as_fit(due: Sequence[asyncpg.Record]) -> Sequence[asyncpg.Record]:
+    """Return the first of the users, at least one, who have no more than so many spans together."""
+    spans = 0
+    for number, row in enumerate(due):
+        spans += row["spans"]
+        if spans > MOST_SPANS and number:
+            return due[:number]
+    return due
 
 
 @contextmanager

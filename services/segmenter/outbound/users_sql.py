@@ -32,11 +32,18 @@ SELECT {_COLUMNS} FROM users WHERE user_id > $1 AND merged_into IS NULL ORDER BY
 
 # `check_at` is the deadline as of the last whole save, and never later than the deadline itself. It is what
 # the index is on: activity that only moves the deadline on leaves every index alone.
-DUE = "SELECT user_id FROM users WHERE part = $1 AND check_at <= $2 ORDER BY check_at LIMIT $3"
-DUE_BESIDES = """
-SELECT user_id FROM users WHERE part = $1 AND check_at <= $2 AND NOT also_parts && $4::int[]
-ORDER BY check_at LIMIT $3
+DUE = """
+SELECT user_id, check_at, cardinality(earlier_spans) / 2 + 1 AS spans FROM users
+WHERE part = $1 AND check_at <= $2 {condition}
+ORDER BY {order} LIMIT $3
 """
+DUE_FIRST = DUE.format(condition="", order="check_at")
+DUE_BESIDES = DUE.format(condition="AND NOT also_parts && $4::int[]", order="check_at")
+# The order of ids costs a sort where many are due at one instant: only where somebody is held up.
+DUE_BEHIND = DUE.format(
+    condition="AND NOT also_parts && $4::int[] AND check_at >= $5 AND (check_at, user_id) > ($5, $6)",
+    order="check_at, user_id",
+)
 
 # Whoever is locked is in another lane's hands, and is left for the next beat: the users of this batch are
 # locked already, and to wait now would be to wait out of order. The conditions are those of `DUE`: who

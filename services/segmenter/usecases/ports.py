@@ -49,12 +49,24 @@ class Retraction:
     because: str | None = None
 
 
+class DuePlace(NamedTuple):
+    """A place among those who are due, in the order of their deadlines and ids."""
+
+    at: datetime
+    user_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Users whose deadline is due, locked, out of the `found` that looked due before the locks."""
+    """Users whose deadline is due, locked, out of the `found` that looked due before the locks.
+
+    `more`: maybe there are others, behind the place `last`.
+    """
 
     profiles: Sequence[Profile]
     found: int
+    more: bool = False
+    last: DuePlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +136,18 @@ class Store(Protocol):
         ...
 
     async def lock_due(
-        self, part: int, *, until: datetime, limit: int, besides: Collection[int] = ()
+        self,
+        part: int,
+        *,
+        until: datetime,
+        limit: int,
+        besides: Collection[int] = (),
+        behind: DuePlace | None = None,
     ) -> Due:
         """Return the users of a partition whose deadline is due, the earliest `limit`, locked.
 
-        Without those whose ids also come by one of the partitions `besides`.
+        Without those whose ids also come by one of the partitions `besides`, and those up to `behind`. Fewer
+        where they have very many spans: to reckon with these takes its time.
 
         Whoever another lane has locked or just changed is left out, without waiting: who is due
         still is due next time, too.

@@ -8,7 +8,7 @@ from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Profile, pass_time
 from services.segmenter.usecases.adopt_policies import adopt_policies
 from services.segmenter.usecases.keep_changes import keep_changes
-from services.segmenter.usecases.ports import Store
+from services.segmenter.usecases.ports import DuePlace, Store
 from services.segmenter.usecases.reach import FoldedUntil, reach_of
 from services.segmenter.usecases.write_history import History, Occasion
 from shared.kafka.partitioner import partition_of
@@ -32,6 +32,8 @@ class Swept:
     more_due: bool = False
     held_up: bool = False
     behind: timedelta = timedelta()
+    # Where the next sweep goes on, past users who are held up; None: at the beginning.
+    past: DuePlace | None = None
 
 
 async def sweep_deadlines(
@@ -41,20 +43,24 @@ async def sweep_deadlines(
     store: Store,
     folded_until: FoldedUntil,
     limit: int = SWEEP_LIMIT,
+    past: DuePlace | None = None,
 ) -> Swept:
-    """Write every step that is due by the watermark, each dated at its own deadline."""
+    """Write every step that is due by the watermark, each dated at its own deadline.
+
+    `past`: where the last sweep left off, if many were held up.
+    """
     if occasion.watermark is None:
-        return Swept()
-    due = await store.lock_due(occasion.part, until=occasion.watermark, limit=limit)
+        return Swept(past=past)
+    due = await store.lock_due(occasion.part, until=occasion.watermark, limit=limit, behind=past)
     if not due.profiles:
-        return Swept(held_up=due.found > 0)
+        return Swept(held_up=past is not None or due.found > 0, past=due.last if due.more else None)
     folded = await folded_until()
     until = _until(due.profiles, folded, occasion)
     held_up = len(until) < due.found
-    if held_up and due.found == limit and (behind := _behind(folded, occasion)):
+    if held_up and due.more and (behind := _behind(folded, occasion)):
         # Users who wait for another partition must not stand in the way of all the others.
         due = await store.lock_due(
-            occasion.part, until=occasion.watermark, limit=limit, besides=behind
+            occasion.part, until=occasion.watermark, limit=limit, besides=behind, behind=past
         )
         until = _until(due.profiles, folded, occasion)
     reached = [each for each in due.profiles if each.user_id in until]
@@ -66,12 +72,14 @@ async def sweep_deadlines(
         store=store,
         cause_of=lambda _user_id, _at: None,
     )
-    more_due = due.found == limit and len(reached) == len(due.profiles)
-    held_up = held_up or len(reached) < due.found
+    more_due = due.more and len(reached) > 0
+    left_behind = len(reached) < due.found
+    held_up = held_up or left_behind or past is not None
     return Swept(
         history,
         more_due=more_due,
         held_up=held_up,
+        past=(due.last if left_behind else past) if due.more else None,
         behind=_overdue(due.profiles, occasion.watermark) if more_due or held_up else timedelta(),
     )
 

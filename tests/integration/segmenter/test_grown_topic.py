@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.segmenter.usecases.sweep_deadlines import SWEEP_LIMIT
 from shared.kafka.partitioner import partition_of
 from tests.integration.segmenter.kit import START, Site, day, event
 from tests.integration.segmenter.users import user_of
@@ -80,3 +81,29 @@ async def test_who_waits_keeps_nobody_else_waiting(site: Site) -> None:
 
     rows = await site.owner.fetch("SELECT lifecycle, count(*) FROM users GROUP BY 1")
     assert dict(map(tuple, rows)) == {"new": 1, "silent": len(others)}
+
+
+async def test_more_users_who_wait_than_a_sweep_takes_keep_nobody_else_waiting(site: Site) -> None:
+    names = list(map("u{}".format, range(3 * SWEEP_LIMIT)))
+    waiting = [name for name in names if partition_of(name.encode(), 2) == 1]
+    assert len(waiting) > SWEEP_LIMIT
+    await site.fold(*(event(name, START) for name in waiting), event(STAYED, day(0.1)))
+    await site.desk(1)
+
+    held_up = [await swept(site) for _ in range(3)]
+    told = await site.owner.fetchval("SELECT max(watermark) FROM consumer_partition")
+    assert ((await site.user(STAYED))["lifecycle"], held_up, told) == ("silent", [True] * 3, None)
+
+    await site.sweep(day(8), part=1)
+    held_up = [await swept(site) for _ in range(4)]
+    told = await site.owner.fetchval("SELECT min(watermark) FROM consumer_partition")
+    assert (held_up[-1], told) == (False, day(8))
+    assert await site.count("users WHERE lifecycle = 'silent'") == len(waiting) + 1
+
+
+async def swept(site: Site) -> bool:
+    """Sweep and commit; say whether somebody is held up."""
+    applied = await site.sweep(day(8))
+    for then in applied.after_commit:
+        then()
+    return applied.held_up

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from services.segmenter.domain.calendar import Calendar
-from services.segmenter.outbound.profile_store import PostgresStore
+from services.segmenter.outbound.profile_store import MOST_SPANS, PostgresStore
 from services.segmenter.usecases.sweep_deadlines import (
     FIRST_SWEEP,
     SWEEP_LIMIT,
@@ -72,6 +72,26 @@ async def test_a_sweep_that_gets_nobody_asks_for_no_turn_at_once_however_many_ar
         )
 
     assert (swept.history.written, swept.more_due, swept.held_up) == ((), False, True)
+
+
+async def test_a_sweep_takes_fewer_users_where_they_have_very_many_spans(site: Site) -> None:
+    """To reckon with all at once would take longer than a transaction may, however often it is tried."""
+    await site.owner.execute("UPDATE policies SET silent_after = '1 hour', churned_after = '1 day'")
+    often = [START + number * timedelta(hours=2) for number in range(MOST_SPANS // 2)]
+    await site.fold(*(event(user, at) for user in "uvw" for at in (START, often[-1])))
+    await site.owner.execute(
+        "UPDATE users SET earlier_spans = $1, span_start = $2, last_seen = $2",
+        [at for start in often[:-1] for at in (start, start)],
+        often[-1],
+    )
+    until = often[-1] + timedelta(hours=2)
+
+    first = await site.sweep(until)
+    took = await site.count("users WHERE lifecycle = 'silent'")
+    second = await site.sweep(until)
+
+    assert (took, first.more_due, second.more_due) == (2, True, False)
+    assert await site.count("users WHERE lifecycle = 'silent'") == 3
 
 
 @asynccontextmanager
