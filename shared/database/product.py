@@ -79,7 +79,7 @@ class ProductZone:
         if stored is not None and stored != self._zone:
             self._refusal = (
                 f"EBBTIDE_PRODUCT_ZONE: is {self._zone}, but the days that are counted are those of"
-                f" {stored}; `ebbtide rebuild --swap --zone {self._zone}` counts them anew"
+                f" {stored}: set it to that; only `ebbtide rebuild --swap --zone {self._zone}` changes it"
             )
             raise InvalidConfiguration(self._refusal)
         self._known = stored is not None

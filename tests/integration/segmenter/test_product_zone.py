@@ -61,8 +61,8 @@ async def test_who_has_another_zone_does_not_start_and_is_told_what_would_help(
         await service(database, "UTC").start()
 
     assert str(refusal.value) == (
-        "EBBTIDE_PRODUCT_ZONE: is UTC, but the days that are counted are those of Europe/Berlin;"
-        " `ebbtide rebuild --swap --zone UTC` counts them anew"
+        "EBBTIDE_PRODUCT_ZONE: is UTC, but the days that are counted are those of Europe/Berlin:"
+        " set it to that; only `ebbtide rebuild --swap --zone UTC` changes it"
     )
     assert await stored(database) == "Europe/Berlin"
 
