@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from services.segmenter.domain.origin import origin_of
 from shared.contracts.events import EventEnvelope
@@ -12,7 +12,7 @@ from tests.integration.segmenter import counts
 from tests.integration.segmenter.kit import ZONE
 from tests.unit.segmenter import oracle
 from tests.unit.segmenter.counting_oracle import Did, recount
-from tests.unit.segmenter.oracle import DEFAULTS
+from tests.unit.segmenter.oracle import DEFAULTS, Laws
 
 
 def claimed_by(event: EventEnvelope) -> str | None:
@@ -65,8 +65,14 @@ class Truth:
         ]
 
 
-async def check(owner: Connection, truth: Truth) -> None:
-    """Compare users, history, counts and whose each id is with what they must be."""
+FIRST_LAW: Laws = ((datetime.min.replace(tzinfo=UTC), DEFAULTS),)
+
+
+async def check(owner: Connection, truth: Truth, laws: Laws = FIRST_LAW) -> None:
+    """Compare users, history, counts and whose each id is with what they must be.
+
+    `laws`: the policies, of which each user knows the first ones.
+    """
     done: dict[str, list[datetime]] = {}
     for each in truth.deeds():
         done.setdefault(each.user_id, []).append(each.at)
@@ -79,11 +85,14 @@ async def check(owner: Connection, truth: Truth) -> None:
     assert standing.keys() == done.keys()
     for user_id, row in users.items():
         settled = max(row["last_seen"], row["lifecycle_since"])
-        steps = oracle.history(done[user_id], DEFAULTS, settled)
+        known = laws[: row["policy_version"]]
+        steps = oracle.history_under(done[user_id], known, settled)
         assert standing[user_id] == steps
         assert (row["lifecycle_since"], row["lifecycle"]) == (steps[-1][0], steps[-1][2])
         assert (row["first_seen"], row["last_seen"]) == (min(done[user_id]), max(done[user_id]))
         assert row["event_count"] == len(done[user_id])
+        if len(known) > 1:
+            continue
         deadline = None if row["deadline"] is None else (row["deadline"], row["deadline_to"])
         assert deadline == oracle.next_change(done[user_id], DEFAULTS, settled)
     assert await counts.stored(owner) == recount(truth.deeds(), ZONE, counts.steps_of(standing))

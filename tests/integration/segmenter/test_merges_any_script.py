@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 import pytest
@@ -17,10 +18,11 @@ from shared.lanes.work import Applied, Batch
 from shared.vocabulary import EventType
 from tests import servers
 from tests.integration.segmenter import counts
-from tests.integration.segmenter.identity_oracle import Truth, check
-from tests.integration.segmenter.kit import Site, day, event, site_on
+from tests.integration.segmenter.identity_oracle import FIRST_LAW, Truth, check
+from tests.integration.segmenter.kit import DAY, Site, day, event, site_on
 from tests.integration.segmenter.test_any_script import check_what_was_told
 from tests.servers import Database
+from tests.unit.segmenter.oracle import Laws, Thresholds
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(280)]
 
@@ -28,6 +30,7 @@ IDS = ("ann", "bob", "phone", "tablet", "kiosk")
 PARTS = 2
 END = day(400)
 RECEIVED = day(121)
+STRICTER = Thresholds(5 * DAY, 3 * DAY, 12 * DAY, 4 * DAY)
 
 half_days = st.builds(
     lambda months, more: 60 * months + more,
@@ -110,10 +113,45 @@ class Crashing:
         raise StoreUnavailable("the connection was lost")
 
 
-async def play(site: Site, script: Sequence[Turn]) -> Truth:
+@dataclass(frozen=True)
+class Script:
+    """Batches, and before which of them another policy is activated as of which day."""
+
+    turns: Sequence[Turn]
+    activated_before: int
+    holds_from: int
+
+    def laws(self, turn: int) -> Laws:
+        later = ((day(self.holds_from), STRICTER),) if turn >= self.activated_before else ()
+        return (*FIRST_LAW, *later)
+
+
+scripts = st.builds(
+    Script,
+    st.lists(turns, min_size=1, max_size=7),
+    st.integers(0, 10),  # beyond the last: never
+    st.sampled_from((20, 45, 62, 95)),
+)
+
+
+async def activate(site: Site, holds_from: datetime) -> None:
+    await site.owner.execute(
+        "INSERT INTO policies (version, new_for, silent_after, churned_after, returned_for, note,"
+        " created_by, created_at, activated_at) VALUES (2, $1, $2, $3, $4, 'stricter', 'a test', $5, $5)",
+        STRICTER.new_for,
+        STRICTER.silent_after,
+        STRICTER.churned_after,
+        STRICTER.returned_for,
+        holds_from,
+    )
+
+
+async def play(site: Site, script: Script) -> Truth:
     work = Crashing(site)
     truth = Truth()
-    for turn in script:
+    for number, turn in enumerate(script.turns):
+        if number == script.activated_before:
+            await activate(site, day(script.holds_from))
         desk = await site.desk(turn.part, work=work)
         work.crashes = turn.crashes
         values = [encode(each) for each in turn.events]
@@ -123,7 +161,7 @@ async def play(site: Site, script: Sequence[Turn]) -> Truth:
                 await desk.fold(values, now=END, watermark=watermark)
         await desk.fold(values, now=END, watermark=watermark)
         truth.note(turn.events)
-        await check(site.owner, truth)
+        await check(site.owner, truth, script.laws(number))
     return truth
 
 
@@ -131,6 +169,7 @@ async def clear(site: Site) -> None:
     for desk in site.desks.values():
         await desk.connection.close()
     site.desks.clear()
+    await site.owner.execute("DELETE FROM policies WHERE version > 1")
     tables = "users, events, transitions, outbox, dead_letters, consumer_partition"
     for table in f"{tables}, identity_claims, merges, {counts.TABLES}".split(", "):
         await site.owner.execute(f"DELETE FROM {table}")  # noqa: S608  far faster than to truncate
@@ -144,19 +183,19 @@ def test_whatever_is_claimed_in_any_order_ends_in_the_users_of_the_oracle(
         opening = site_on(database)
         site = runner.run(opening.__aenter__())
 
-        @given(st.lists(turns, min_size=1, max_size=7))
+        @given(scripts)
         @settings(
             max_examples=50,
             phases=(Phase.explicit, Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
         )
-        def holds(script: list[Turn]) -> None:
+        def holds(script: Script) -> None:
             async def run() -> None:
                 await clear(site)
                 truth = await play(site, script)
                 for part in (*range(PARTS), *range(PARTS)):
                     await site.sweep(END, part=part)
-                await check(site.owner, truth)
+                await check(site.owner, truth, script.laws(len(script.turns) - 1))
                 assert await site.count("users WHERE deadline IS NOT NULL") == 0
                 assert await site.count("events") == len(truth.events)
                 await check_what_was_told(site)
