@@ -49,9 +49,10 @@ DUE_BEHIND = DUE.format(
 # locked already, and to wait now would be to wait out of order. The conditions are those of `DUE`: who
 # was changed a moment ago is judged anew.
 LOCK_DUE = f"""
-SELECT {_COLUMNS} FROM users
-WHERE user_id = ANY ($3::text::text[]) AND part = $1 AND check_at <= $2
-ORDER BY user_id FOR UPDATE SKIP LOCKED
+SELECT {_COLUMNS}
+FROM unnest($3::text::text[]) AS wanted (wanted_id) JOIN users ON user_id = wanted_id
+WHERE part = $1 AND check_at <= $2
+ORDER BY user_id FOR UPDATE OF users SKIP LOCKED
 """  # noqa: S608
 
 _ROWS = """
