@@ -20,15 +20,18 @@ _POLICY = """
 SELECT version, new_for, silent_after, churned_after, returned_for FROM policies WHERE version = $1
 """
 
-_OUTDATED = """
+_OUTDATED = f"""
 WITH page AS (
-    SELECT user_id, policy_version, merged_into FROM users
-    WHERE user_id > $2 ORDER BY user_id LIMIT $3
+    SELECT user_id, policy_version < $1 AND merged_into IS NULL AS outdated, {users_sql.SPANS} AS spans
+    FROM users WHERE user_id > $2 ORDER BY user_id LIMIT $3
+), taken AS (
+    SELECT *, row_number() OVER by_id AS place, sum(spans) FILTER (WHERE outdated) OVER by_id AS so_far
+    FROM page WINDOW by_id AS (ORDER BY user_id)
 )
 SELECT count(*) AS looked_at, COALESCE(max(user_id), '') AS last,
-       COALESCE(array_agg(user_id) FILTER (WHERE policy_version < $1 AND merged_into IS NULL), '{}') AS user_ids
-FROM page
-"""
+       COALESCE(array_agg(user_id) FILTER (WHERE outdated), '{{}}') AS user_ids
+FROM taken WHERE place = 1 OR coalesce(so_far, 0) <= {users_sql.MOST_SPANS}
+"""  # noqa: S608  constants only
 
 _WATERMARKS = """
 SELECT part, watermark FROM consumer_partition

@@ -49,10 +49,6 @@ WHERE source = $1 AND event_id = ANY ($2::text[]) AND received_at >= $3
 """
 
 
-# Of all users of a sweep: the server must not hear nothing for too long while their histories are reckoned.
-MOST_SPANS = 10_000
-
-
 class KnownMerges:
     """Whose the ids are that were met lately: a hint, by which their users are locked in order from the start.
 
@@ -232,7 +228,7 @@ def _as_many_as_fit(due: Sequence[asyncpg.Record]) -> Sequence[asyncpg.Record]:
     spans = 0
     for number, row in enumerate(due):
         spans += row["spans"]
-        if spans > MOST_SPANS and number:
+        if spans > users_sql.MOST_SPANS and number:
             return due[:number]
     return due
 

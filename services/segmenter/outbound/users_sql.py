@@ -26,17 +26,29 @@ ORDER BY user_id
 
 LOCK = f"{WHOLE} FOR UPDATE OF users"
 
+# Of all users who are reckoned with at once: the server must not hear nothing for too long meanwhile.
+MOST_SPANS = 10_000
+# Each policy that ever held is asked of each span.
+SPANS = """(cardinality(earlier_spans) / 2 + 1)
+        * (SELECT count(*) FROM policies WHERE activated_at IS NOT NULL)"""
+
 PAGE = f"""
-SELECT {_COLUMNS} FROM users WHERE user_id > $1 AND merged_into IS NULL ORDER BY user_id LIMIT $2
+SELECT {_COLUMNS}
+FROM (SELECT *, row_number() OVER by_id AS place, sum({SPANS}) OVER by_id AS so_far
+      FROM (SELECT * FROM users WHERE user_id > $1 AND merged_into IS NULL
+            ORDER BY user_id LIMIT $2) AS page
+      WINDOW by_id AS (ORDER BY user_id)) AS taken
+WHERE place = 1 OR so_far <= {MOST_SPANS}
+ORDER BY user_id
 """  # noqa: S608
 
 # `check_at` is the deadline as of the last whole save, and never later than the deadline itself. It is what
 # the index is on: activity that only moves the deadline on leaves every index alone.
-DUE = """
-SELECT user_id, check_at, cardinality(earlier_spans) / 2 + 1 AS spans FROM users
-WHERE part = $1 AND check_at <= $2 {condition}
-ORDER BY {order} LIMIT $3
-"""
+DUE = f"""
+SELECT user_id, check_at, {SPANS} AS spans FROM users
+WHERE part = $1 AND check_at <= $2 {{condition}}
+ORDER BY {{order}} LIMIT $3
+"""  # noqa: S608
 DUE_FIRST = DUE.format(condition="", order="check_at")
 DUE_BESIDES = DUE.format(condition="AND NOT also_parts && $4::int[]", order="check_at")
 # The order of ids costs a sort where many are due at one instant: only where somebody is held up.

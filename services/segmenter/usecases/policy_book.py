@@ -38,11 +38,14 @@ class PolicyBook(Protocol):
         ...
 
     async def page(self, *, behind: str, limit: int) -> Sequence[Profile]:
-        """Return the next users, not locked."""
+        """Return the next users, not locked; fewer where they have very many spans."""
         ...
 
     async def outdated(self, version: int, *, behind: str, limit: int) -> Outdated:
-        """Look at the next `limit` users for those that a policy older than that was the last to touch."""
+        """Look at the next `limit` users for those that a policy older than that was the last to touch.
+
+        At fewer where these have very many spans.
+        """
         ...
 
     async def watermarks(self) -> Mapping[int, datetime | None]:

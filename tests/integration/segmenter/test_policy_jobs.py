@@ -17,6 +17,7 @@ from services.segmenter.inbound.policy_jobs import APPLY, PREVIEW, ApplyPolicy, 
 from services.segmenter.outbound import job_store
 from services.segmenter.outbound.policy_book import PostgresPolicyBook
 from services.segmenter.outbound.profile_store import PostgresStore
+from services.segmenter.outbound.users_sql import MOST_SPANS
 from services.segmenter.usecases.adopt_policies import PoliciesOutdated
 from services.segmenter.usecases.ports import NoRoomYet
 from services.segmenter.usecases.run_jobs import JobKind, Stepped, run_step
@@ -171,6 +172,31 @@ async def test_nothing_is_written_of_a_user_beyond_the_watermark_of_their_partit
     assert await site.history() == [(START, "new")]
     await site.sweep(day(7))
     assert await site.history() == [(START, "new"), (day(6.5), "silent")]
+
+
+async def test_users_with_very_many_spans_are_brought_up_a_few_at_a_time(site: Site) -> None:
+    """To reckon with all at once would take longer than a transaction may, however often it is tried."""
+    often = [START + number * DAY for number in range(MOST_SPANS // 3)]
+    await site.fold(*(event(user, at) for user in "abcd" for at in (START, often[-1])))
+    await site.owner.execute(
+        "UPDATE users SET earlier_spans = $1, span_start = $2 WHERE user_id <> 'b'",
+        [at for start in often[:-1] for at in (start, start)],
+        often[-1],
+    )
+    draft_of = await ask(site, PREVIEW, {"version": 2, "against": 1, "at": often[-1].isoformat()})
+    await draft(site, 2, STRICT)
+    pages = []
+    async with worker(site) as one:
+        while (stepped := await one.step(draft_of, now=often[-1])) and stepped.cursor:
+            pages.append(stepped.work)
+    await site.owner.execute("UPDATE policies SET activated_at = $1 WHERE version = 2", often[-1])
+    job_id = await ask(site, APPLY, {"version": 2})
+    async with worker(site) as one:
+        while (stepped := await one.step(job_id, now=often[-1])) and stepped.cursor:
+            pages.append(stepped.work)
+
+    assert [each for each in pages if each] == [3, 1, 2, 1, 1]  # there are two policies by then
+    assert await versions(site) == {2: 4}
 
 
 async def test_a_policy_that_changes_nothing_writes_nothing(site: Site) -> None:
