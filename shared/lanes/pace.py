@@ -9,6 +9,9 @@ thousand events out of order take longer than ten thousand in order.
 SLOW_S = 1.0
 FAST_S = 0.5
 FIRST = 1_000
+# A turn of so few may be slow for what else it did: it swept deadlines, or waited for another lane's rows. If the
+# records are to blame after all, a turn of them fails, and less is taken then.
+FEW = 50
 
 
 class Pace:
@@ -21,7 +24,8 @@ class Pace:
     def note_turn(self, records: int, *, seconds: float) -> None:
         """Learn from a turn that was committed."""
         if seconds > SLOW_S:
-            self.limit = max(1, min(self.limit, int(records * FAST_S / seconds)))
+            if records > FEW:
+                self.limit = min(self.limit, max(FEW, int(records * FAST_S / seconds)))
         elif seconds < FAST_S and records >= self.limit // 2:
             self.limit = min(self._most, self.limit * 2)
 

@@ -1,6 +1,8 @@
 """How many records a lane takes at once."""
 
-from shared.lanes.pace import FIRST, Pace
+import pytest
+
+from shared.lanes.pace import FEW, FIRST, Pace
 
 
 def test_fast_batches_double_the_limit_up_to_the_most() -> None:
@@ -22,11 +24,31 @@ def test_a_slow_batch_brings_the_limit_down_to_what_is_folded_in_good_time() -> 
     assert pace.limit == 100
 
 
-def test_a_slow_batch_of_few_records_leaves_at_least_one() -> None:
+def test_slow_batches_leave_a_few_records() -> None:
     pace = Pace(8_000)
 
     for _ in range(20):
-        pace.note_turn(1, seconds=3.0)
+        pace.note_turn(pace.limit, seconds=3.0)
+
+    assert pace.limit == FEW
+
+
+@pytest.mark.parametrize("records", [0, 1, FEW])
+def test_a_slow_turn_of_few_records_or_none_says_nothing(records: int) -> None:
+    """It swept deadlines, or waited for another lane's rows: live events must not be taken one by one for it."""
+    pace = Pace(8_000)
+
+    pace.note_turn(records, seconds=3.0)
+
+    assert pace.limit == FIRST
+
+
+def test_trouble_leaves_at_least_one_and_slow_turns_no_more_than_it_left() -> None:
+    pace = Pace(8_000)
+
+    for _ in range(20):
+        pace.note_trouble()
+        pace.note_turn(pace.limit, seconds=3.0)
 
     assert pace.limit == 1
 
