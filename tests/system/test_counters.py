@@ -89,7 +89,7 @@ async def test_who_is_told_another_zone_does_not_start(tmp_path: Path, postgres_
             if name in stack.running():
                 await stack.stop(name)
 
-            with pytest.raises(DidNotStart, match="ended with status 1") as refusal:
+            with pytest.raises(DidNotStart, match="ended with status 2") as refusal:
                 await stack.start_service(name)
 
-            assert "those of America/St_Johns; `ebbtide rebuild`" in str(refusal.value)
+            assert "are those of America/St_Johns: set it to that" in str(refusal.value)
