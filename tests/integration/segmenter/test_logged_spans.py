@@ -26,7 +26,7 @@ VALUES ('web', $1, $2, $3, 'track', $4, $5, 0, 0, '{}')
 async def test_the_spans_are_those_of_all_active_events_of_the_user(
     site: Site, grain: timedelta
 ) -> None:
-    draw = random.Random(str(grain))  # noqa: S311  examples
+    draw = random.Random(str(grain))
     await site.fold(*(event(user_id, START) for user_id in HOMES))
     instants = {home: [START] for home in HOMES.values()}
     for number in range(600):
