@@ -54,6 +54,15 @@ WHERE user_id > $1 AND ($3::text[] IS NULL OR user_id = ANY ($3)) ORDER BY user_
 # The columns of a whole user, as everybody reads them; a snapshot locks nobody.
 _WHOLE = users_sql.WHOLE
 
+_CLAIMED = """
+SELECT user_id FROM (
+    SELECT claimed AS user_id FROM identity_claims WHERE fault IS NULL
+    UNION
+    SELECT target FROM identity_claims WHERE fault IS NULL
+) AS of_claims
+WHERE user_id > $1 AND ($2::text IS NULL OR user_id <= $2) AND ($3::text[] IS NULL OR user_id = ANY ($3))
+"""
+
 # Whose an id is follows from the claims; what rows say of it is compared with them.
 _HOMES = """
 WITH RECURSIVE way (user_id, home) AS (
@@ -179,6 +188,14 @@ class PostgresSnapshot:
             user_id: [_step_of(row) for row in of_user]
             for user_id, of_user in groupby(rows, key=lambda row: row[0])
         }
+
+    async def claimed(
+        self, behind: str, *, until: str | None, user_ids: Collection[str] | None = None
+    ) -> Collection[str]:
+        given = None if user_ids is None else list(user_ids)
+        with translated():
+            rows = await self._connection.fetch(_CLAIMED, behind, until, given)
+        return [row["user_id"] for row in rows]
 
     async def homes(self, user_ids: Collection[str]) -> Mapping[str, str]:
         with translated():

@@ -77,7 +77,7 @@ class Reader:
         self.events = 0
 
     async def pages(self) -> AsyncIterator[Sequence[Found]]:
-        """Yield every user, whether a row, an event or a transition tells of them."""
+        """Yield every user, whether a row, an event, a transition or a claim tells of them."""
         behind = ""
         while True:
             rows = await self._snapshot.rows(behind, limit=PAGE, user_ids=self._user_ids)
@@ -91,7 +91,8 @@ class Reader:
         by_id = {row.user_id: row for row in rows}
         standing = await self._snapshot.standing(behind, until=until, user_ids=self._user_ids)
         replays = await self._replays(by_id, until)
-        ids = by_id.keys() | replays.keys() | standing.keys()
+        claimed = await self._snapshot.claimed(behind, until=until, user_ids=self._user_ids)
+        ids = by_id.keys() | replays.keys() | standing.keys() | set(claimed)
         homes = await self._snapshot.homes(ids)
         other_ids = await self._snapshot.other_ids(ids - homes.keys())
         await self._add_others(other_ids, by_id, replays)

@@ -80,6 +80,12 @@ class Snapshot(Protocol):
         """Return the transitions that stand, of users behind the one up to the other; None: up to the last."""
         ...
 
+    async def claimed(
+        self, behind: str, *, until: str | None, user_ids: Collection[str] | None = None
+    ) -> Collection[str]:
+        """Return the ids in a range that a claim which holds is about: of either side of it."""
+        ...
+
     async def homes(self, user_ids: Collection[str]) -> Mapping[str, str]:
         """Return id → whose it is, of those ids that are another user's by the claims that hold."""
         ...

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from shared.vocabulary import EventType
 from tests.integration.segmenter import counts
 from tests.integration.segmenter.kit import Site, day, event
 from tests.integration.segmenter.rebuild_kit import rebuilt
@@ -227,3 +228,20 @@ async def test_a_user_who_is_gone_is_told_and_made_anew(site: Site) -> None:
     changed = {name for name, value in before.items() if value != after[name]}
     assert changed <= {"revision", "updated_at"}
     assert await counts.stored(site.owner) == counted
+
+
+async def test_a_lost_row_of_an_id_that_never_did_anything_is_told_and_made_again(
+    site: Site,
+) -> None:
+    """Only the claim knows of it: no event, no transition."""
+    says = event("ann", day(0), event_id="says", active=False)
+    says = msgspec.structs.replace(says, type=EventType.IDENTIFY, anonymous_id="visitor")
+    await site.fold(event("ann", day(0)), says)
+    await site.owner.execute("DELETE FROM users WHERE user_id = 'visitor'")
+
+    mended = await rebuilt(site, swap=True)
+
+    told = [(each["user_id"], each["field"], each["rebuilt"]) for each in mended.differences]
+    assert told == [("visitor", "row", "an id of ann")]
+    assert (await site.user("visitor"))["merged_into"] == "ann"
+    assert (await rebuilt(site)).differences == []
