@@ -22,8 +22,9 @@ class LaneLimits:
     # A keeper that has just connected lets everybody renew before it calls anyone dead.
     mercy_beats: float = 1.5
     idle_s: float = 0.25
-    # So long apart lanes begin their turns while events trickle in: a turn costs what a hundred events do.
-    linger_s: float = 0.015
+    # So long a lane waits for more where it got a few: what it got had been fetched before its last turn, and what
+    # came since is asked for only now. A turn costs what a hundred events do.
+    linger_s: float = 0.005
     batch_records: int = 8_000
     # Lanes of a process that fold much at once: one waits for Postgres while another works.
     crowd: int = 3

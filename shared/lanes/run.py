@@ -57,8 +57,6 @@ class LaneRun:
         self._watermark: datetime | None = None
         self._incarnation: str | None = None
         self._more_due = False
-        # When the last turn began, if it had a few records; the event loop's time.
-        self._trickled_at = float("-inf")
 
     async def claim(self) -> None:
         """Take the partition and go to its stored offset. Raises ClaimLost, Frozen, retryables."""
@@ -92,7 +90,6 @@ class LaneRun:
 
         Returns without a commit when told to stop first.
         """
-        await self._linger()
         self._end.ask(self._setup.clock.now())
         catches_up = self._more_due and not self._setup.crowd.locked()
         fetched = await self._fetch(pace.limit, catches_up=catches_up)
@@ -101,8 +98,6 @@ class LaneRun:
         answer = await self._end.answer(idle=not fetched.records)
         self._check(answer)
         turn = self._turn(fetched, answer, catches_up=catches_up)
-        if 0 < len(turn.batch.records) < self._setup.limits.much_records:
-            self._trickled_at = asyncio.get_running_loop().time()
         try:
             async with self._room_for(turn):
                 started = asyncio.get_running_loop().time()
@@ -115,14 +110,6 @@ class LaneRun:
         seconds = asyncio.get_running_loop().time() - started
         pace.note_turn(len(turn.batch.records), seconds=seconds)
         self._note(turn, folded, seconds=seconds)
-
-    async def _linger(self) -> None:
-        """Let a few more records come, where few came last time and the lane is not behind."""
-        loop = asyncio.get_running_loop()
-        wait_s = self._trickled_at + self._setup.limits.linger_s - loop.time()
-        if wait_s > 0:
-            await asyncio.wait({self._stop_asked}, timeout=wait_s)
-        self._trickled_at = float("-inf")
 
     def _room_for(self, turn: Turn) -> AbstractAsyncContextManager[object]:
         is_much = len(turn.batch.records) >= self._setup.limits.much_records
@@ -201,7 +188,7 @@ class LaneRun:
         wait_s = self._setup.limits.idle_s
         if self._more_due:
             wait_s = 0.0 if catches_up else self._setup.limits.in_turn_s
-        fetching = asyncio.create_task(self._consumer.fetch(limit=limit, timeout_s=wait_s))
+        fetching = asyncio.create_task(self._gather(limit, wait_s))
         try:
             await asyncio.wait(
                 {fetching, self._stop_asked},
@@ -216,6 +203,15 @@ class LaneRun:
         finally:
             if not fetching.done():
                 fetching.cancel()
+
+    async def _gather(self, limit: int, wait_s: float) -> Fetched:
+        """Fetch, and where that gave a few records once more: they lay here while the last turn went on."""
+        first = await self._consumer.fetch(limit=limit, timeout_s=wait_s)
+        few = len(first.records)
+        if not 0 < few < min(limit, self._setup.limits.much_records):
+            return first
+        more = await self._consumer.fetch(limit=limit - few, timeout_s=self._setup.limits.linger_s)
+        return Fetched([*first.records, *more.records], more.next_offset)
 
     def _turn(self, fetched: Fetched, answer: EndAnswer | None, *, catches_up: bool) -> Turn:
         now = self._setup.clock.now()
