@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -73,6 +74,11 @@ def served(server: Server) -> Iterator[Server]:
         http.server_close()
 
 
+def _listen_to_ctrl_c() -> None:
+    """Undo what is inherited where the tests themselves run in the background: there SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Shell:
     """A directory from which commands are run, with variables for one server."""
 
@@ -102,6 +108,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_listen_to_ctrl_c,  # noqa: PLW1509  only the test's own thread forks here
         )
 
     def run(self, *words: str) -> tuple[int, str, str]:
