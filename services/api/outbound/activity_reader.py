@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.domain.counts import Dimension, Group
 from services.api.domain.periods import Period
+from services.api.outbound.group_values import values_behind
 from shared.database.tables.counters import active_users as table
 from shared.database.tables.counters import product
 
@@ -37,18 +38,10 @@ async def activity_values(  # noqa: PLR0913  the conditions of one query
     connection: AsyncConnection, period: Period, by: Dimension, *, first: date, end: date,
     behind: str | None, limit: int,
 ) -> Sequence[str]:  # fmt: skip
-    conditions = _between(period, by, first, end)
-    if behind is not None:
-        conditions.append(table.c.value > behind)
-    rows = await connection.execute(
-        select(table.c.value)
-        .where(*conditions)
-        .group_by(table.c.value)
-        .having(_USERS != 0)
-        .order_by(table.c.value)
-        .limit(limit)
-    )
-    return [value for (value,) in rows]
+    return await values_behind(
+        connection, table.c.value, *_between(period, by, first, end),
+        having=_USERS != 0, behind=behind, limit=limit,
+    )  # fmt: skip
 
 
 def _between(

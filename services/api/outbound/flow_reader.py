@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.domain.counts import Dimension, Flow, Group
+from services.api.outbound.group_values import values_behind
 from shared.database.tables.counters import lifecycle_flow_months as months
 from shared.database.tables.counters import lifecycle_flows as hours
 
@@ -50,18 +51,15 @@ async def flow_values(
     connection: AsyncConnection, by: Dimension, *, end: datetime, behind: str | None, limit: int
 ) -> Sequence[str]:
     """Return the values of users who came to be before the end of the month that holds it."""
-    conditions = [months.c.dimension == by.value, months.c.month <= end.astimezone(UTC).date()]
-    if behind is not None:
-        conditions.append(months.c.value > behind)
-    rows = await connection.execute(
-        select(months.c.value)
-        .where(*conditions)
-        .group_by(months.c.value)
-        .having(func.bool_or(months.c.transitions != 0))
-        .order_by(months.c.value)
-        .limit(limit)
+    return await values_behind(
+        connection,
+        months.c.value,
+        months.c.dimension == by.value,
+        months.c.month <= end.astimezone(UTC).date(),
+        having=func.bool_or(months.c.transitions != 0),
+        behind=behind,
+        limit=limit,
     )
-    return [value for (value,) in rows]
 
 
 def _sums(table: Any, group: Group, slot: Any) -> Select[Any]:

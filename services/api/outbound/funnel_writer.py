@@ -6,24 +6,13 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.domain.funnels import MOST_FUNNELS, FunnelDefinition, FunnelView
 from services.api.outbound import funnel_reader
+from services.api.outbound.pools import writing_pool
 from services.api.outbound.snapshots import translated_errors
 from services.api.usecases.define_funnels import FunnelNameTaken, TooManyFunnels
-
-POOL_SIZE = 2
-POOL_WAIT_S = 5.0
-_CONNECT_S = 5.0
-_COMMAND_S = 7.0
-_BOUNDS = {
-    "statement_timeout": "5s",
-    "lock_timeout": "4s",
-    "idle_in_transaction_session_timeout": "5s",
-    "timezone": "UTC",
-    "application_name": "ebbtide-api-writes",
-}
 
 # Whoever changes the definitions holds this row: so the number of funnels can't be overrun by two at once.
 _NEW_VERSION = text("UPDATE funnels_version SET version = gen_random_uuid()")
@@ -53,19 +42,7 @@ class PostgresFunnelDefinitions:
     """Keeps the port `FunnelDefinitions`; a part of the process, for its pool."""
 
     def __init__(self, dsn: str) -> None:
-        self._engine = create_async_engine(
-            dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
-            pool_size=POOL_SIZE,
-            max_overflow=0,
-            pool_timeout=POOL_WAIT_S,
-            pool_pre_ping=True,
-            hide_parameters=True,
-            connect_args={
-                "timeout": _CONNECT_S,
-                "command_timeout": _COMMAND_S,
-                "server_settings": _BOUNDS,
-            },
-        )
+        self._engine = writing_pool(dsn)
 
     async def start(self) -> None:
         """It connects when first asked."""

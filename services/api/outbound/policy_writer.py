@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.domain.policies import (
     JobView,
@@ -23,42 +23,19 @@ from services.api.domain.policies import (
     soonest,
 )
 from services.api.outbound.policy_reader import PostgresPolicyShelf
+from services.api.outbound.pools import writing_pool
 from services.api.outbound.snapshots import translated_errors
 from services.api.usecases.change_policies import Doing
 from shared.database.tables.jobs import jobs
 from shared.database.tables.policies import policies
 from shared.thresholds import Thresholds
 
-POOL_SIZE = 2
-POOL_WAIT_S = 5.0
-_CONNECT_S = 5.0
-_COMMAND_S = 7.0
-_BOUNDS = {
-    "statement_timeout": "5s",
-    "lock_timeout": "4s",
-    "idle_in_transaction_session_timeout": "5s",
-    "timezone": "UTC",
-    "application_name": "ebbtide-api-writes",
-}
-
 
 class PostgresPolicyChanges:
     """Keeps the port `PolicyChanges`; a part of the process, for its pool."""
 
     def __init__(self, dsn: str) -> None:
-        self._engine = create_async_engine(
-            dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
-            pool_size=POOL_SIZE,
-            max_overflow=0,
-            pool_timeout=POOL_WAIT_S,
-            pool_pre_ping=True,
-            hide_parameters=True,
-            connect_args={
-                "timeout": _CONNECT_S,
-                "command_timeout": _COMMAND_S,
-                "server_settings": _BOUNDS,
-            },
-        )
+        self._engine = writing_pool(dsn)
 
     async def start(self) -> None:
         """It connects when first asked."""

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.domain.freshness import Progress
 from services.api.domain.funnels import FunnelDay, FunnelView
@@ -32,6 +32,7 @@ from services.api.outbound import (
 from services.api.outbound.counter_reader import PostgresCounters
 from services.api.outbound.identity_reader import PostgresIdentityBook
 from services.api.outbound.policy_reader import PostgresPolicyShelf
+from services.api.outbound.pools import pool
 from services.api.usecases.ports import (
     AlertFilter,
     At,
@@ -43,8 +44,6 @@ from shared.database.connection import UNAVAILABLE
 from shared.errors import StoreUnavailable
 
 POOL_SIZE = 8
-POOL_WAIT_S = 5.0
-_CONNECT_S = 5.0
 # Longer than the server's own limit below, which speaks first where the server still speaks.
 COMMAND_S = 7.0
 _BOUNDS = {
@@ -62,19 +61,7 @@ class PostgresSnapshots:
 
     def __init__(self, dsn: str, *, group: str, command_s: float = COMMAND_S) -> None:
         self._group = group
-        self._engine = create_async_engine(
-            dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
-            pool_size=POOL_SIZE,
-            max_overflow=0,
-            pool_timeout=POOL_WAIT_S,
-            pool_pre_ping=True,
-            hide_parameters=True,  # errors are logged, and parameters are people's ids
-            connect_args={
-                "timeout": _CONNECT_S,
-                "command_timeout": command_s,
-                "server_settings": _BOUNDS,
-            },
-        )
+        self._engine = pool(dsn, size=POOL_SIZE, command_s=command_s, bounds=_BOUNDS)
 
     async def start(self) -> None:
         """It connects when first asked."""
