@@ -1,11 +1,11 @@
 """The days on which a user was active, as bits of one number."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class ActiveDays:
+class ActiveDays(msgspec.Struct, frozen=True, gc=False):
     """Days by their ordinals: bit i stands for the day `first` + i. Bit 0 is always set.
 
     Never empty: whoever was never active has none. A year is 46 bytes; the result of any additions is the

@@ -1,15 +1,15 @@
 """Deadlines: when time alone will next change a user, and what is due already."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from services.segmenter.domain.lifecycle import Step
 from shared.vocabulary import Lifecycle
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(msgspec.Struct, frozen=True, gc=False):
     """The instant at which time alone changes a user, and into what."""
 
     at: datetime

@@ -5,8 +5,10 @@ follows another and says something else, that is a step, too.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+import msgspec
+from msgspec import structs
 
 from services.segmenter.domain.policy import Policies, Policy, Reign
 from services.segmenter.domain.spans import Span, Spans, coarser
@@ -17,8 +19,7 @@ LIVE = frozenset((Lifecycle.NEW, Lifecycle.ACTIVE, Lifecycle.RETURNED))
 StepKey = tuple[datetime, Lifecycle | None, Lifecycle, TransitionReason, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One change of state.
 
     `policy_version` is that of the policy that holds at `at`. `quiet_since` is the last activity before
@@ -40,8 +41,7 @@ class Step:
         return self.at, self.before, self.after, self.reason, self.policy_version
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
+class _Stretch(msgspec.Struct, frozen=True, gc=False):
     """A state from `at` until the next stretch begins, and why it would begin then."""
 
     at: datetime
@@ -51,8 +51,7 @@ class _Stretch:
     period_start: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Periods:
+class _Periods(msgspec.Struct, frozen=True, gc=False):
     """When the user was first seen, and when they last came back after a churn."""
 
     first: datetime
@@ -142,7 +141,9 @@ def _at_activation(found: _Stretch, since: datetime, *, changed: bool) -> _Stret
     if found.at == since and not changed:
         return found
     quiet_since = None if found.state in LIVE else found.quiet_since
-    return replace(found, at=since, reason=TransitionReason.POLICY_CHANGED, quiet_since=quiet_since)
+    return structs.replace(
+        found, at=since, reason=TransitionReason.POLICY_CHANGED, quiet_since=quiet_since
+    )
 
 
 def _stretches(spans: Spans, policy: Policy) -> Iterator[_Stretch]:

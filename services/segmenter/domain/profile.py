@@ -1,8 +1,10 @@
 """A user as the segmenter knows them, and how activity and time move them on."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+import msgspec
+from msgspec import structs
 
 from services.segmenter.domain.active_days import ActiveDays
 from services.segmenter.domain.deadlines import Deadline, next_deadline, standing
@@ -14,8 +16,7 @@ from services.segmenter.domain.transition import difference
 from shared.vocabulary import Lifecycle
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(msgspec.Struct, frozen=True, gc=False):
     """One user. `part` is the events partition whose lane lets time pass for them.
 
     `days` are days of the product's calendar; `origin` is what the user's first event names. Where several
@@ -51,8 +52,7 @@ class Profile:
         return max(self.last_seen, self.lifecycle_since)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrivals:
+class Arrivals(msgspec.Struct, frozen=True, gc=False):
     """One user's activity in one batch: when it happened, and when the latest of it was received.
 
     `origin` is what the earliest of it names (the least, where several are the earliest); it is only
@@ -67,8 +67,7 @@ class Arrivals:
     elsewhere: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, gc=False):
     """What became of a user: the new profile, and the steps that no longer hold or hold from now.
 
     `before` is the user as stored; None: there was none.
@@ -98,7 +97,7 @@ class Change:
     def then(self, later: "Change") -> "Change":
         """Return both changes as one; `later` began from this one's profile."""
         if not (self.written or self.repealed or self.retracted):
-            return replace(later, before=self.before, only_extended=False)
+            return structs.replace(later, before=self.before, only_extended=False)
         mine, theirs = _keys(self.written), _keys(later.written)
         gone, back = _keys(later.retracted), _keys((*self.repealed, *self.retracted))
         return Change(
@@ -160,7 +159,7 @@ def adopt(profile: Profile, policies: Policies, logged: Logged | None = None) ->
     before = timeline(profile.spans, policies.known_to(profile.policy_version))
     now_standing = standing(steps, profile.settled)
     repealed, written = difference(standing(before, profile.settled), now_standing)
-    moved = replace(
+    moved = structs.replace(
         profile,
         spans=spans,
         lifecycle=now_standing[-1].after,
@@ -187,13 +186,13 @@ def pass_time(change: Change, until: datetime, policies: Policies) -> Change:
     steps = timeline(profile.spans, policies)
     settled = profile.settled
     due = [step for step in steps if settled < step.at <= until]
-    moved = replace(
+    moved = structs.replace(
         profile,
         lifecycle=due[-1].after,
         lifecycle_since=due[-1].at,
         deadline=next_deadline(steps, until),
     )
-    return replace(
+    return structs.replace(
         change,
         profile=moved,
         written=(*change.written, *due),

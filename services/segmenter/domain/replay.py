@@ -1,9 +1,11 @@
 """A user from nothing but the event log: all that was logged of them goes in, in any order, and the user comes out."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
+
+from msgspec import structs
 
 from services.segmenter.domain.active_days import ActiveDays
 from services.segmenter.domain.calendar import Calendar
@@ -153,7 +155,7 @@ def steps_of(profile: Profile, policies: Policies) -> list[Step]:
 
 def _kept(stored: Profile, rebuilt: Profile, parts: Collection[int]) -> Profile:
     """Return the user with what the log can't say: by which partition they came last, and their corrections."""
-    return replace(
+    return structs.replace(
         stored,
         # Whoever has several ids is swept with any partition by which they may come.
         part=stored.part if stored.also_parts or stored.part in parts else rebuilt.part,

@@ -1,12 +1,12 @@
 """Spans of activity: what a user's instants of activity leave behind, whatever order they came in."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
+
+class Span(msgspec.Struct, frozen=True, gc=False, order=True):
     """Activity from `start` to `end` without a silence in between."""
 
     start: datetime
@@ -34,8 +34,7 @@ def add_instants(spans: Spans, instants: Iterable[datetime], *, silent_after: ti
     return tuple(joined)
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(msgspec.Struct, frozen=True, gc=False):
     """A user's spans as the event log has them, which holds all activity from `since` on; None: all."""
 
     spans: Spans

@@ -1,9 +1,10 @@
 """Transitions: the steps of a history as facts with an id, a reason and what they rest on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
+
+import msgspec
 
 from services.segmenter.domain.lifecycle import Step
 from shared.vocabulary import Lifecycle, TransitionKind, TransitionReason
@@ -13,8 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True, gc=False):
     """The event behind a step, where one is. `historical`: it says so itself, or came too late."""
 
     source: str
@@ -22,8 +22,7 @@ class Cause:
     historical: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """What a transition rests on."""
 
     source: str | None = None
@@ -33,8 +32,7 @@ class Evidence:
     since: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(msgspec.Struct, frozen=True, gc=False):
     """One change of a user's value: `at` is when it became true, `recorded_at` when it was noticed."""
 
     transition_id: UUID
@@ -50,8 +48,7 @@ class Transition:
     evidence: Evidence
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True, gc=False):
     """What every transition of one user in one batch has in common."""
 
     user_id: str

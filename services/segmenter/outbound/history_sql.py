@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -33,7 +32,7 @@ RETURNING written.transition_id, written.user_id, written.kind, written.before, 
 """
 
 _INSTANTS = {"last_seen", "since"}
-_EVIDENCE = {field.name for field in fields(Evidence)}
+_EVIDENCE = set(Evidence.__struct_fields__)
 
 
 def lines(transitions: Sequence[Transition]) -> bytes:

@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from msgspec import structs
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.origin import Origin, origin_of
@@ -189,8 +191,10 @@ def _in_its_row(change: Change, row: NoUser | None) -> Change:
     if row is None:
         return change
     part = row.part if row.also_parts else change.profile.part
-    profile = replace(change.profile, part=part, also_parts=row.also_parts, revision=row.revision)
-    return replace(change, profile=profile)
+    profile = structs.replace(
+        change.profile, part=part, also_parts=row.also_parts, revision=row.revision
+    )
+    return structs.replace(change, profile=profile)
 
 
 async def _move_users(

@@ -1,9 +1,11 @@
 """Make one user what the event log says, beside the lanes: row, transitions and counts in one transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import structs
 
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Change
@@ -75,7 +77,7 @@ async def mend_user(
                 return None
         else:
             # A step that is written once more must not be taken for the one before it.
-            profile = replace(profile, revision=profile.revision + bool(verdict.steps))
+            profile = structs.replace(profile, revision=profile.revision + bool(verdict.steps))
             await store.save_users([profile], now=occasion.now)
         rebuilt = Rebuilt(profile, rebuilt.steps)
     elif verdict.fields:

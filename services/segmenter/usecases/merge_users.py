@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from msgspec import structs
+
 from services.segmenter.domain.active_days import ActiveDays
 from services.segmenter.domain.identity import Claim
 from services.segmenter.domain.merge import Activity, Keeper, made_of, taken_apart, together
@@ -177,9 +179,9 @@ async def _regroup(decision: Decision, members: Mapping[str, set[str]], scene: S
             until=until,
         )
         whole = change if before is None else before.then(change)
-        changes[root] = replace(whole, because=TORN if root in logged else JOINED)
+        changes[root] = structs.replace(whole, because=TORN if root in logged else JOINED)
     gone = {
-        each.user_id: replace(
+        each.user_id: structs.replace(
             taken_apart(each, scene.policies), because=_why(each.user_id, decision)
         )
         for each in known

@@ -1,8 +1,10 @@
 """Turn changes of users into transitions: written, retracted, and told to everybody."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from msgspec import structs
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.counters import Cells
@@ -129,7 +131,7 @@ def _transition(
 ) -> Transition:
     """Return the step as a transition. What the user has left behind already warns nobody."""
     written = transition(step, setting, _cause(step, setting, cause_of, known))
-    return replace(written, historical=True) if change.is_overtaken(step) else written
+    return structs.replace(written, historical=True) if change.is_overtaken(step) else written
 
 
 def _cause(
@@ -145,7 +147,7 @@ def _cause(
     if cause is None:
         cause = known.get((setting.user_id, step.at))
         if cause is not None and step.at < setting.live_since:
-            cause = replace(cause, historical=True)
+            cause = structs.replace(cause, historical=True)
     return cause
 
 

@@ -1,11 +1,11 @@
 """Several ids that are one user: together they are who one id would be that had done it all."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.counters import Cells
@@ -31,7 +31,9 @@ def at(day: float) -> datetime:
 
 
 def one(user_id: str, done: list[float], origin: Origin = UNKNOWN, *, part: int = 0) -> Profile:
-    arrivals = replace(arrivals_of([at(each) for each in done], at(130), part=part), origin=origin)
+    arrivals = structs.replace(
+        arrivals_of([at(each) for each in done], at(130), part=part), origin=origin
+    )
     return begin(user_id, arrivals, POLICIES).profile
 
 
@@ -50,7 +52,7 @@ def test_together_they_are_who_did_it_all_under_one_id(
 
     alone = one("ann", [*ann, *bob], min((min(ann), first), (min(bob), second))[1])
     expected = pass_time(unchanged(alone), change.profile.settled, POLICIES).profile
-    assert replace(change.profile, revision=0, also_parts=()) == expected
+    assert structs.replace(change.profile, revision=0, also_parts=()) == expected
 
 
 @given(days, days, days)
@@ -119,7 +121,7 @@ def test_nobody_is_made_of_nothing() -> None:
 
 
 def test_who_has_several_ids_stays_with_their_partition_and_notes_every_other() -> None:
-    user = replace(one("ann", [0.0]), also_parts=(0, 1))
+    user = structs.replace(one("ann", [0.0]), also_parts=(0, 1))
 
     moved = advance(user, arrivals_of([at(1)], at(1), part=2), POLICIES).profile
 

@@ -1,10 +1,10 @@
 """A user moves on: where activity only extends a span, where it rewrites history, where time acts."""
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
 from services.segmenter.domain.deadlines import Deadline, next_deadline, standing
 from services.segmenter.domain.lifecycle import timeline
@@ -184,7 +184,8 @@ def test_activity_that_changes_what_comes_next_is_more_than_an_extension() -> No
     before = begin("u", arrivals(0), policies).profile
 
     nearer, farther = (
-        advance(before, replace(arrivals(day), days=before.days), policies) for day in (2, 8)
+        advance(before, structs.replace(arrivals(day), days=before.days), policies)
+        for day in (2, 8)
     )
 
     assert (nearer.only_extended, nearer.profile.deadline) == (

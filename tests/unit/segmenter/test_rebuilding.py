@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from msgspec import structs
+
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.lifecycle import timeline
 from services.segmenter.domain.origin import Origin
@@ -74,7 +76,7 @@ def test_a_sweep_that_would_come_too_late_is_a_difference() -> None:
 
 
 def test_a_lifecycle_since_an_instant_that_nobody_has_folded_is_a_difference() -> None:
-    profile = replace(user(0, 1), lifecycle_since=at(900))
+    profile = structs.replace(user(0, 1), lifecycle_since=at(900))
 
     verdict = judge(found(profile, log(0, 1)), times(folded=2))
 
@@ -86,7 +88,7 @@ def test_a_lifecycle_since_an_instant_that_nobody_has_folded_is_a_difference() -
 def test_steps_that_are_missing_surplus_or_doubled_are_told_apart() -> None:
     profile = user(0, 1, passed=50)
     steps = steps_of(profile, POLICIES)
-    wrong = replace(steps[1], after=steps[0].after)
+    wrong = structs.replace(steps[1], after=steps[0].after)
     damaged = replace(found(profile, log(0, 1)), standing=[steps[0], steps[0], wrong, *steps[2:]])
 
     verdict = judge(damaged, times())
@@ -130,7 +132,7 @@ def test_who_is_missing_is_written_up_to_where_all_is_swept() -> None:
 
 
 def test_another_partition_than_any_by_which_events_came_is_a_difference() -> None:
-    profile = replace(user(0), part=5)
+    profile = structs.replace(user(0), part=5)
 
     verdict = judge(found(profile, log(0)), times())
 

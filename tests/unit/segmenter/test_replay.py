@@ -1,12 +1,12 @@
 """A user replayed from the log is the user that the lanes made, in whatever pieces the log is read."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.counters import Cells, active_cells, flow_cells, retention_cells
@@ -91,7 +91,7 @@ def folded(done: Sequence[Deed], until: datetime) -> Profile:
             max(deed.received_at for deed in batch),
             part=max((deed.received_at, deed.part) for deed in done)[1],
         )
-        arrivals = replace(arrivals, origin=ORIGIN)
+        arrivals = structs.replace(arrivals, origin=ORIGIN)
         change = (
             begin("u", arrivals, POLICIES)
             if change is None

@@ -1,11 +1,11 @@
 """Transitions: the same id for the same change, another for every other, and what readers get."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.transition import (
@@ -45,10 +45,10 @@ def test_the_id_of_a_change_is_part_of_the_contract() -> None:
 @pytest.mark.parametrize(
     ("step", "setting"),
     [
-        (replace(STEP, quiet_since=None), SETTING),
-        (replace(STEP, period_start=START), SETTING),
-        (STEP, replace(SETTING, recorded_at=START)),
-        (STEP, replace(SETTING, live_since=START + DAY)),
+        (structs.replace(STEP, quiet_since=None), SETTING),
+        (structs.replace(STEP, period_start=START), SETTING),
+        (STEP, structs.replace(SETTING, recorded_at=START)),
+        (STEP, structs.replace(SETTING, live_since=START + DAY)),
     ],
 )
 def test_the_same_change_has_the_same_id_however_it_is_explained(
@@ -60,13 +60,13 @@ def test_the_same_change_has_the_same_id_however_it_is_explained(
 @pytest.mark.parametrize(
     ("step", "setting"),
     [
-        (replace(STEP, at=STEP.at + MICROSECOND), SETTING),
-        (replace(STEP, before=Lifecycle.NEW), SETTING),
-        (replace(STEP, before=None), SETTING),
-        (replace(STEP, after=Lifecycle.CHURNED), SETTING),
-        (STEP, replace(SETTING, user_id="v")),
-        (replace(STEP, policy_version=2), SETTING),
-        (STEP, replace(SETTING, revision=1)),  # written again after it was retracted
+        (structs.replace(STEP, at=STEP.at + MICROSECOND), SETTING),
+        (structs.replace(STEP, before=Lifecycle.NEW), SETTING),
+        (structs.replace(STEP, before=None), SETTING),
+        (structs.replace(STEP, after=Lifecycle.CHURNED), SETTING),
+        (STEP, structs.replace(SETTING, user_id="v")),
+        (structs.replace(STEP, policy_version=2), SETTING),
+        (STEP, structs.replace(SETTING, revision=1)),  # written again after it was retracted
     ],
 )
 def test_another_change_has_another_id(step: Step, setting: Setting) -> None:
@@ -75,7 +75,7 @@ def test_another_change_has_another_id(step: Step, setting: Setting) -> None:
 
 @pytest.mark.parametrize("at", [datetime(1970, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
 def test_any_instant_has_an_id(at: datetime) -> None:
-    assert transition_id(replace(STEP, at=at), SETTING).version == 5
+    assert transition_id(structs.replace(STEP, at=at), SETTING).version == 5
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_any_instant_has_an_id(at: datetime) -> None:
         (STEP.at, None, False),
         (STEP.at + MICROSECOND, None, True),
         (STEP.at + DAY, CAUSE, False),  # the event knows better when it came
-        (START, replace(CAUSE, historical=True), True),
+        (START, structs.replace(CAUSE, historical=True), True),
     ],
 )
 def test_what_is_older_than_the_live_window_is_history_unless_its_event_was_in_time(
@@ -92,17 +92,20 @@ def test_what_is_older_than_the_live_window_is_history_unless_its_event_was_in_t
     cause: Cause | None,
     historical: bool,  # noqa: FBT001  a row of the table
 ) -> None:
-    assert transition(STEP, replace(SETTING, live_since=live_since), cause).historical is historical
+    assert (
+        transition(STEP, structs.replace(SETTING, live_since=live_since), cause).historical
+        is historical
+    )
 
 
 def test_steps_that_differ_only_in_their_explanation_are_the_same() -> None:
-    explained = replace(STEP, quiet_since=START + DAY, period_start=START)
+    explained = structs.replace(STEP, quiet_since=START + DAY, period_start=START)
 
     assert difference([STEP], [explained]) == ((), ())
 
 
 def test_steps_that_differ_in_their_reason_replace_each_other() -> None:
-    resumed = replace(STEP, reason=TransitionReason.ACTIVITY_RESUMED)
+    resumed = structs.replace(STEP, reason=TransitionReason.ACTIVITY_RESUMED)
 
     assert difference([STEP], [resumed]) == ((STEP,), (resumed,))
 
@@ -137,7 +140,7 @@ def test_a_retraction_is_the_same_message_with_its_reason() -> None:
 
 
 def test_a_first_transition_has_nothing_before_it() -> None:
-    first = transition(replace(STEP, before=None), SETTING, CAUSE)
+    first = transition(structs.replace(STEP, before=None), SETTING, CAUSE)
 
     value = message_of(first, TransitionStatus.WRITTEN, at=START).value
 
@@ -145,6 +148,6 @@ def test_a_first_transition_has_nothing_before_it() -> None:
 
 
 def test_a_user_with_any_name_is_a_key() -> None:
-    named = transition(STEP, replace(SETTING, user_id="用户 🦊"), CAUSE)
+    named = transition(STEP, structs.replace(SETTING, user_id="用户 🦊"), CAUSE)
 
     assert message_of(named, TransitionStatus.WRITTEN, at=START).key == "用户 🦊".encode()
