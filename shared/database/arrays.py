@@ -5,7 +5,9 @@ A statement says `$1::text::text[]`: the first cast keeps the driver from encodi
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+
+import msgspec
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\""})
 _COPY_ESCAPES = str.maketrans(
@@ -14,24 +16,12 @@ _COPY_ESCAPES = str.maketrans(
     }
 )  # fmt: skip
 NULL = r"\N"  # in COPY's text format
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_json = msgspec.json.Encoder().encode
 
 
-class InstantTexts(dict[datetime, str]):
-    """Instants as Postgres reads them, in UTC. Remembers seconds: many instants share one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seconds: dict[int, str] = {}
-
-    def __missing__(self, instant: datetime) -> str:
-        since = instant - _EPOCH
-        second = since.days * 86_400 + since.seconds
-        text = self._seconds.get(second)
-        if text is None:
-            text = instant.astimezone(UTC).isoformat()[:19]
-            self._seconds[second] = text
-        return f"{text}.{since.microseconds:06d}+00"
+def instant_texts(instants: Sequence[datetime]) -> list[str]:
+    """Return instants as Postgres reads them. All at once by the JSON encoder: a tenth of formatting each."""
+    return _bare_json(instants).split(",") if instants else []
 
 
 def copied(text: str) -> str:
@@ -54,14 +44,18 @@ def text_array(texts: Sequence[str]) -> str:
 
 
 def instant_array(instants: Iterable[datetime | None]) -> str:
-    text_of = InstantTexts()
-    return f"{{{','.join(['NULL' if at is None else text_of[at] for at in instants])}}}"
+    return f"{{{_bare_json(list(instants))}}}"
 
 
 def number_array(numbers: Iterable[int]) -> str:
-    return f"{{{','.join(map(str, numbers))}}}"
+    return f"{{{_bare_json(list(numbers))}}}"
 
 
 def word_array(words: Iterable[str | None]) -> str:
     """Return words of our own vocabulary, which need no quotes; None is NULL."""
     return f"{{{','.join(['NULL' if word is None else word for word in words])}}}"
+
+
+def _bare_json(values: Sequence[datetime | int | None]) -> str:
+    """Return values as JSON's list without brackets and quotes; its `null` is an array literal's, too."""
+    return _json(values)[1:-1].replace(b'"', b"").decode()

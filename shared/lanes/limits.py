@@ -27,7 +27,7 @@ class LaneLimits:
     linger_s: float = 0.005
     batch_records: int = 8_000
     # Lanes of a process that fold much at once: one waits for Postgres while another works.
-    crowd: int = 3
+    crowd: int = 4
     # How soon a lane looks again whether it is its turn to catch up.
     in_turn_s: float = 0.05
     much_records: int = 500

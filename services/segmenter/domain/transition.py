@@ -22,7 +22,7 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
     historical: bool
 
 
-class Evidence(msgspec.Struct, frozen=True, gc=False):
+class Evidence(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a transition rests on."""
 
     source: str | None = None

@@ -6,7 +6,7 @@ import msgspec
 
 from services.segmenter.usecases.ports import Folding
 from shared.contracts.events import EventEnvelope
-from shared.database.arrays import NULL, InstantTexts, copied
+from shared.database.arrays import NULL, copied, instant_texts
 
 EVENT_COLUMNS = (
     "source", "event_id", "received_at", "user_id", "type", "name", "timestamp", "anonymous_id",
@@ -28,13 +28,14 @@ def event_lines(events: Sequence[Folding], *, part: int) -> Iterator[bytes]:
 def _pieces(events: Sequence[Folding], part: int) -> list[bytes | msgspec.Raw]:
     """Return each line in three pieces: what we say of the event, the client's own bytes, the end."""
     pieces: list[bytes | msgspec.Raw] = []
-    text_of = InstantTexts()
-    for event, offset in events:
+    received = instant_texts([event.received_at for event, _ in events])
+    happened = instant_texts([event.timestamp for event, _ in events])
+    for (event, offset), received_at, timestamp in zip(events, received, happened, strict=True):
         flags = ",".join(event.flags) if event.flags else ""
         said = (
-            f"{event.source}\t{event.event_id}\t{text_of[event.received_at]}\t{event.user_id}\t"
+            f"{event.source}\t{event.event_id}\t{received_at}\t{event.user_id}\t"
             f"{event.type._value_}\t{NULL if event.name is None else event.name}\t"
-            f"{text_of[event.timestamp]}\t"
+            f"{timestamp}\t"
             f"{NULL if event.anonymous_id is None else event.anonymous_id}\t"
             f"{'t' if event.active else 'f'}\t{'t' if event.historical else 'f'}\t"
             f"{{{flags}}}\t{part}\t{offset}\t"

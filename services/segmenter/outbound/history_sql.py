@@ -1,13 +1,13 @@
 """Transitions as rows: the statements, and the way there and back."""
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from services.segmenter.domain.transition import Evidence, Transition
 from services.segmenter.usecases.ports import Retraction
-from shared.database.arrays import NULL, InstantTexts, copied
+from shared.database.arrays import NULL, copied, instant_texts
 from shared.vocabulary import Lifecycle, TransitionKind, TransitionReason
 
 COLUMNS = (
@@ -31,20 +31,21 @@ RETURNING written.transition_id, written.user_id, written.kind, written.before, 
           written.historical, written.evidence
 """
 
-_INSTANTS = {"last_seen", "since"}
-_EVIDENCE = set(Evidence.__struct_fields__)
+_json_of = msgspec.json.Encoder().encode
+_evidence_of = msgspec.json.Decoder(Evidence).decode
 
 
 def lines(transitions: Sequence[Transition]) -> bytes:
     """Return the transitions in COPY's text format, in the order of `COLUMNS`."""
-    text_of = InstantTexts()
+    instants = instant_texts([each.at for each in transitions])
+    recorded = instant_texts([each.recorded_at for each in transitions])
     return "".join(
         [
-            f"{each.transition_id}\t{copied(each.user_id)}\t{each.kind}\t"
-            f"{NULL if each.before is None else each.before}\t{each.after}\t{text_of[each.at]}\t"
-            f"{text_of[each.recorded_at]}\t{each.reason}\t{each.policy_version}\t"
-            f"{each.historical}\t{copied(_evidence_json(each.evidence))}\n"
-            for each in transitions
+            f"{each.transition_id}\t{copied(each.user_id)}\t{each.kind._value_}\t"
+            f"{NULL if each.before is None else each.before._value_}\t{each.after._value_}\t{at}\t"
+            f"{recorded_at}\t{each.reason._value_}\t{each.policy_version}\t"
+            f"{each.historical}\t{copied(_json_of(each.evidence).decode())}\n"
+            for each, at, recorded_at in zip(transitions, instants, recorded, strict=True)
         ]
     ).encode()
 
@@ -71,17 +72,3 @@ def transition_of(row: Mapping[str, Any]) -> Transition:
         row["historical"],
         _evidence_of(row["evidence"]),
     )
-
-
-def _evidence_json(evidence: Evidence) -> str:
-    given = {name: value for name in _EVIDENCE if (value := getattr(evidence, name)) is not None}
-    return json.dumps(given, default=datetime.isoformat)
-
-
-def _evidence_of(text: str) -> Evidence:
-    given = json.loads(text)
-    read: dict[str, Any] = {
-        name: datetime.fromisoformat(given[name]) if name in _INSTANTS else given[name]
-        for name in _EVIDENCE & given.keys()
-    }
-    return Evidence(**read)

@@ -1,7 +1,7 @@
 """What a user's history says: of a first event, of time that passes, and of events that come late."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +28,11 @@ async def historical(site: Site) -> dict[str, bool]:
     """Return what stands, and whether it is history."""
     rows = await site.transitions()
     return {row["after"]: row["historical"] for row in rows if row["retracted_at"] is None}
+
+
+def written(instant: datetime) -> str:
+    """Return an instant as the wire has it, too."""
+    return instant.isoformat().replace("+00:00", "Z")
 
 
 async def test_a_first_event_makes_a_user_and_a_transition_that_says_why(site: Site) -> None:
@@ -96,7 +101,7 @@ async def test_time_dates_a_transition_at_its_deadline_and_says_on_what_it_rests
     row = (await site.transitions())[-1]
     assert (row["at"], row["recorded_at"]) == (day(7), day(9))
     assert (row["before"], row["after"], row["reason"]) == ("new", "silent", "time_passed")
-    evidence = {"last_seen": START.isoformat(), "silent_for_s": 7 * 86_400.0}
+    evidence = {"last_seen": written(START), "silent_for_s": 7 * 86_400.0}
     assert json.loads(row["evidence"]) == evidence
     assert (await site.user())["deadline"] == day(30)
 
@@ -108,7 +113,7 @@ async def test_a_period_that_runs_out_says_since_when(site: Site) -> None:
 
     row = (await site.transitions())[-1]
     assert (row["at"], row["before"], row["after"]) == (day(7), "new", "active")
-    assert json.loads(row["evidence"]) == {"since": START.isoformat()}
+    assert json.loads(row["evidence"]) == {"since": written(START)}
 
 
 async def test_weeks_away_and_day_by_day_end_in_the_same_history(site: Site) -> None:
@@ -290,7 +295,7 @@ async def test_a_step_that_is_corrected_keeps_the_event_it_rests_on(site: Site) 
     assert json.loads(returned["evidence"]) == {
         "source": "web",
         "event_id": f"u@{day(40).isoformat()}",
-        "last_seen": day(0).isoformat(),
+        "last_seen": written(day(0)),
         "silent_for_s": 40 * 86_400.0,
     }
     assert not returned["historical"]
