@@ -36,17 +36,15 @@ FROM policies
 WHERE activated_at IS NOT NULL ORDER BY version
 """
 
-# Split while it is planned: so Postgres knows how many ids there are, and looks them up by a hash where it
-# reads a small day from end to end. Of an array literal it would compare every id with every row.
+# The ids come in order and out of a subquery: neither the planner reads thousands of them, nor does each day's
+# index sort them anew; and the planner, who can't count them, looks each up by the index.
 _KNOWN = """
 SELECT event_id FROM events
-WHERE source = $1 AND event_id = ANY (string_to_array($2, E'\\x1f')) AND received_at >= $3
+WHERE source = $1 AND event_id = ANY ((SELECT {ids})::text[]) AND received_at >= $3
 """
 _SEPARATOR = "\x1f"
-_KNOWN_BY_ARRAY = """
-SELECT event_id FROM events
-WHERE source = $1 AND event_id = ANY ($2::text[]) AND received_at >= $3
-"""
+_KNOWN_BY_TEXT = _KNOWN.format(ids="string_to_array($2, E'\\x1f')")
+_KNOWN_BY_ARRAY = _KNOWN.format(ids="$2::text[]")
 
 
 class KnownMerges:
@@ -96,13 +94,14 @@ class PostgresStore:
         known: set[EventKey] = set()
         with translated():
             for source, ids in by_source.items():
-                known.update((source, row[0]) for row in await self._known(source, ids, since))
+                rows = await self._known(source, sorted(ids), since)
+                known.update((source, row[0]) for row in rows)
         return known
 
     async def _known(self, source: str, ids: list[str], since: datetime) -> list[asyncpg.Record]:
         joined = _SEPARATOR.join(ids)
         if joined.count(_SEPARATOR) == len(ids) - 1:
-            return list(await self._connection.fetch(_KNOWN, source, joined, since))
+            return list(await self._connection.fetch(_KNOWN_BY_TEXT, source, joined, since))
         return list(await self._connection.fetch(_KNOWN_BY_ARRAY, source, ids, since))
 
     async def lock(self, user_ids: Collection[str]) -> Locked:
