@@ -187,4 +187,4 @@ def _as_far_as_swept(turn: Turn, applied: Applied) -> Turn:
 
     Whoever reads a watermark takes the numbers for exact as of then, time's own changes included.
     """
-    return replace(turn, swept=not (applied.more_due or applied.held_up))
+    return replace(turn, swept=not (applied.more_due or applied.held_up or applied.unswept))

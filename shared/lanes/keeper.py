@@ -58,6 +58,7 @@ class Lanes:
             limits=limits,
             sent=self._wake_relay,
             crowd=asyncio.Semaphore(limits.crowd),
+            small_turns=asyncio.Semaphore(limits.small_turns),
         )
         self._group = group
         self._topics = tuple(topics)

@@ -22,12 +22,14 @@ class LaneLimits:
     # A keeper that has just connected lets everybody renew before it calls anyone dead.
     mercy_beats: float = 1.5
     idle_s: float = 0.25
-    # So long a lane waits for more where it got a few: what it got had been fetched before its last turn, and what
-    # came since is asked for only now. A turn costs what a hundred events do.
-    linger_s: float = 0.005
+    # So far apart a lane's turns begin where little comes: a turn costs what a hundred events do.
+    apart_s: float = 0.02
     batch_records: int = 8_000
     # Lanes of a process that fold much at once: one waits for Postgres while another works.
     crowd: int = 4
+    # Lanes of a process that fold little at once. With all of them at work each takes as long as all together;
+    # while one waits its turn, more comes that goes with it.
+    small_turns: int = 2
     # How soon a lane looks again whether it is its turn to catch up.
     in_turn_s: float = 0.05
     much_records: int = 500

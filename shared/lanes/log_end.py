@@ -26,12 +26,12 @@ class LogEnd:
         self._asked_at = float("-inf")
         self._incarnation_at = float("-inf")
 
-    def ask(self, now: datetime) -> None:
-        """Begin to ask, if it is time to, noting product time `now` first."""
+    def ask(self, now: datetime, *, position: int) -> None:
+        """Begin to ask, if it is time to, noting product time and the lane's position first."""
         at = asyncio.get_running_loop().time()
         if self._question is None and at - self._asked_at >= APART_S:
             self._asked_at = at
-            self._question = asyncio.create_task(self._ask(now))
+            self._question = asyncio.create_task(self._ask(now, position))
 
     async def answer(self, *, idle: bool) -> EndAnswer | None:
         """Return the answer if there is one by now. Raises nothing: no answer is no news."""
@@ -50,13 +50,13 @@ class LogEnd:
             await asyncio.wait({self._question})
             self._question = None
 
-    async def _ask(self, now: datetime) -> EndAnswer | None:
+    async def _ask(self, now: datetime, position: int) -> EndAnswer | None:
         try:
             # At once, for the same reason: each answer may have to wait for a fetch.
             end, incarnation = await asyncio.gather(
                 self._consumer.end_offset(), self._ask_incarnation()
             )
-            return EndAnswer(now, end, incarnation)
+            return EndAnswer(now, end, incarnation, position)
         except BrokerUnavailable:
             return None
 

@@ -1,18 +1,18 @@
 """One life of a lane, on one connection and one consumer: claim, turn after turn, release."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 
 from shared.database import lease
 from shared.database.connection import Connection, translated
 from shared.database.lease import Claim, Partition
-from shared.errors import BrokerUnavailable, LogTruncated, PermanentError, RetryableError
+from shared.errors import LogTruncated, PermanentError, RetryableError
 from shared.kafka.consumer import Fetched, PartitionConsumer
 from shared.lanes.beginning import Beginning, beginning_of
 from shared.lanes.fold import Fold, Folded, PositionMoved, Turn
 from shared.lanes.log_end import LogEnd
 from shared.lanes.pace import Pace
+from shared.lanes.read_ahead import ReadAhead
 from shared.lanes.setup import LaneSetup, Pulse
 from shared.lanes.watermark import EndAnswer, watermark_after
 from shared.lanes.work import Batch
@@ -20,9 +20,6 @@ from shared.observability import metrics as m
 from shared.observability.logging import log
 
 _logger = log(__name__)
-
-# A fetch ends by itself; this is for the day when it does not.
-FETCH_HANGS_S = 10.0
 
 
 class ClaimLost(RetryableError):
@@ -53,6 +50,8 @@ class LaneRun:
         self._pulse = pulse
         self._stop_asked = asyncio.create_task(stopping.wait())
         self._end = LogEnd(consumer)
+        self._reading: ReadAhead | None = None
+        self._due_at = float("-inf")
         self._position = 0
         self._watermark: datetime | None = None
         self._incarnation: str | None = None
@@ -60,6 +59,7 @@ class LaneRun:
 
     async def claim(self) -> None:
         """Take the partition and go to its stored offset. Raises ClaimLost, Frozen, retryables."""
+        await self._stop_reading()
         with translated():
             claim = await lease.claim(self._connection, self._partition, self._setup.worker)
         if claim is None:
@@ -78,6 +78,7 @@ class LaneRun:
         self._position, self._watermark = begins.offset, claim.watermark
         self._pulse.position = begins.offset
         self._consumer.seek(begins.offset)
+        self._reading = ReadAhead(self._consumer, most=self._setup.limits.much_records)
         _logger.info(
             "lane_claimed",
             **self._names(),
@@ -90,37 +91,59 @@ class LaneRun:
 
         Returns without a commit when told to stop first.
         """
-        self._end.ask(self._setup.clock.now())
-        catches_up = self._more_due and not self._setup.crowd.locked()
-        fetched = await self._fetch(pace.limit, catches_up=catches_up)
-        if fetched is None:
+        self._end.ask(self._setup.clock.now(), position=self._position)
+        if not await self._something_to_do():
             return
-        answer = await self._end.answer(idle=not fetched.records)
-        self._check(answer)
-        turn = self._turn(fetched, answer, catches_up=catches_up)
+        answer = await self._end.answer(idle=not self._ahead.has_news)
+        catches_up = self._may_catch_up()
         try:
-            async with self._room_for(turn):
-                started = asyncio.get_running_loop().time()
-                folded = await self._fold.fold(turn)
+            async with self._room(catches_up=catches_up):
+                await self._turn_now(pace, answer, catches_up=catches_up)
         except PositionMoved as moved:
             self._setup.metrics.count(m.LANE_REWOUND, self._partition.group)
             _logger.warning("lane_position_moved", **self._names(), error=str(moved))
             await self.claim()
-            return
+
+    async def _something_to_do(self) -> bool:
+        """Wait for records, or until time should pass without any; say no when told to stop first."""
+        loop, limits = asyncio.get_running_loop(), self._setup.limits
+        if not (self._ahead.is_full or self._more_due):
+            await asyncio.wait({self._stop_asked}, timeout=max(0.0, self._due_at - loop.time()))
+        if not (self._ahead.has_news or self._may_catch_up()):
+            news = asyncio.create_task(self._ahead.news())
+            await asyncio.wait(
+                {news, self._stop_asked},
+                timeout=limits.in_turn_s if self._more_due else limits.idle_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            news.cancel()
+        self._due_at = loop.time() + limits.apart_s
+        return not self._stop_asked.done()
+
+    def _may_catch_up(self) -> bool:
+        return self._more_due and not self._setup.crowd.locked()
+
+    def _room(self, *, catches_up: bool) -> asyncio.Semaphore:
+        """Return what lets lanes in. What comes while one waits there goes with this turn, not with the next."""
+        is_much = self._ahead.is_full or catches_up
+        return self._setup.crowd if is_much else self._setup.small_turns
+
+    async def _turn_now(self, pace: Pace, answer: EndAnswer | None, *, catches_up: bool) -> None:
+        fetched = await self._ahead.take(pace.limit)
+        self._check(answer)
+        turn = self._turn(fetched, answer, catches_up=catches_up)
+        started = asyncio.get_running_loop().time()
+        folded = await self._fold.fold(turn)
         seconds = asyncio.get_running_loop().time() - started
         pace.note_turn(len(turn.batch.records), seconds=seconds)
         self._note(turn, folded, seconds=seconds)
-
-    def _room_for(self, turn: Turn) -> AbstractAsyncContextManager[object]:
-        is_much = len(turn.batch.records) >= self._setup.limits.much_records
-        return self._setup.crowd if is_much or turn.batch.may_catch_up else nullcontext()
 
     def _check(self, answer: EndAnswer | None) -> None:
         """Raise LogTruncated where the log is not the one that was claimed: the next claim says more."""
         if answer is None:
             return
-        if answer.end < self._position:
-            raise LogTruncated(f"the log ends at {answer.end}, the lane is at {self._position}")
+        if answer.end < answer.position:
+            raise LogTruncated(f"the log ends at {answer.end}, the lane was at {answer.position}")
         if None not in (answer.incarnation, self._incarnation) and (
             answer.incarnation != self._incarnation
         ):
@@ -155,7 +178,18 @@ class LaneRun:
     async def stop(self) -> None:
         """End the tasks of this life."""
         self._stop_asked.cancel()
+        await self._stop_reading()
         await self._end.stop()
+
+    async def _stop_reading(self) -> None:
+        if self._reading is not None:
+            await self._reading.stop()
+            self._reading = None
+
+    @property
+    def _ahead(self) -> ReadAhead:
+        assert self._reading is not None, "a lane takes records once it has claimed its partition"  # noqa: S101
+        return self._reading
 
     async def _beginning(self, claim: Claim) -> Beginning:
         """Find where to begin, patiently: after a restart the broker may not know all it has yet."""
@@ -183,35 +217,6 @@ class LaneRun:
                 )
         self._incarnation = bounds.incarnation or claim.incarnation
         return begins
-
-    async def _fetch(self, limit: int, *, catches_up: bool) -> Fetched | None:
-        wait_s = self._setup.limits.idle_s
-        if self._more_due:
-            wait_s = 0.0 if catches_up else self._setup.limits.in_turn_s
-        fetching = asyncio.create_task(self._gather(limit, wait_s))
-        try:
-            await asyncio.wait(
-                {fetching, self._stop_asked},
-                timeout=FETCH_HANGS_S,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if fetching.done():
-                return fetching.result()
-            if self._stop_asked.done():
-                return None
-            raise BrokerUnavailable("the fetch does not end")
-        finally:
-            if not fetching.done():
-                fetching.cancel()
-
-    async def _gather(self, limit: int, wait_s: float) -> Fetched:
-        """Fetch, and where that gave a few records once more: they lay here while the last turn went on."""
-        first = await self._consumer.fetch(limit=limit, timeout_s=wait_s)
-        few = len(first.records)
-        if not 0 < few < min(limit, self._setup.limits.much_records):
-            return first
-        more = await self._consumer.fetch(limit=limit - few, timeout_s=self._setup.limits.linger_s)
-        return Fetched([*first.records, *more.records], more.next_offset)
 
     def _turn(self, fetched: Fetched, answer: EndAnswer | None, *, catches_up: bool) -> Turn:
         now = self._setup.clock.now()

@@ -14,8 +14,9 @@ from shared.observability.metrics import Metrics
 class LaneSetup:
     """The parts that every lane works with. `sent` is called when a commit left messages behind.
 
-    `crowd` lets in so many lanes with much in hand at once. Lanes share one core: with all of them at work
-    each transaction would take as long as all together, hold its locks that long, and run out of time.
+    `crowd` lets in so many lanes with much in hand at once, `small_turns` so many with little. Lanes share one
+    core: with all of them at work each transaction would take as long as all together, hold its locks that
+    long, and run out of time.
     """
 
     worker: str
@@ -28,6 +29,7 @@ class LaneSetup:
     limits: LaneLimits
     sent: Callable[[], None]
     crowd: asyncio.Semaphore
+    small_turns: asyncio.Semaphore
 
 
 @dataclass(slots=True)

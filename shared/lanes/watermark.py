@@ -15,7 +15,7 @@ IN_FLIGHT = timedelta(milliseconds=250)
 
 @dataclass(frozen=True, slots=True)
 class EndAnswer:
-    """What the broker said the log's end is, and product time noted before it was asked.
+    """What the broker said the log's end is; and product time, and where the lane was, noted before it was asked.
 
     Now and then it was asked, too, which making of the topic this is (None: not asked, or not known).
     """
@@ -23,6 +23,7 @@ class EndAnswer:
     asked_at: datetime
     end: int
     incarnation: str | None = None
+    position: int = 0
 
 
 def watermark_after(

@@ -53,13 +53,15 @@ class Applied:
     """What the batch came to. `more_due` asks for another turn at once, without waiting.
 
     `held_up` says that something due by the watermark is in another lane's hands: the next turn, in
-    its own time, tries again. With either the watermark is told to nobody yet.
+    its own time, tries again. `unswept`: nobody has looked what is due. With any of them the watermark is
+    told to nobody yet.
     """
 
     refused: Sequence[Refused] = ()
     messages: Sequence[OutboxMessage] = ()
     more_due: bool = False
     held_up: bool = False
+    unswept: bool = False
     # Called after the commit and only then, with no arguments: metrics of what really happened.
     after_commit: Sequence["AfterCommit"] = field(default_factory=tuple)
 

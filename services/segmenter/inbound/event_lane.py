@@ -29,6 +29,8 @@ from shared.lanes.work import Applied, Batch
 from shared.observability import metrics as m
 from shared.observability.metrics import Metrics
 
+SWEEPS_APART = timedelta(milliseconds=100)
+
 
 class EventLane:
     """The segmenter's work on the events topic; keeps `LaneWork`."""
@@ -60,6 +62,8 @@ class EventLane:
         self._wanted: set[date] = set()
         # Partitions whose last sweep could not write all that it found due, and where it left off.
         self._held_up: dict[int, DuePlace | None] = {}
+        # Up to where a partition's last sweep has left nothing that was due.
+        self._swept: dict[int, datetime] = {}
 
     async def prepare(self, batch: Batch) -> None:
         days: set[date] = set()
@@ -101,14 +105,16 @@ class EventLane:
             )
             if self._counts:
                 await self._funnels.fold(connection, folded, scene, version=rules.funnels)
-            swept = await sweep_deadlines(
-                occasion=occasion,
-                policies=policies,
-                store=store,
-                folded_until=folded_until,
-                limit=self._sweep_limit(batch),
-                past=self._held_up.get(batch.part),
-            )
+            swept = Swept()
+            if sweeps := self._sweeps(batch):
+                swept = await sweep_deadlines(
+                    occasion=occasion,
+                    policies=policies,
+                    store=store,
+                    folded_until=folded_until,
+                    limit=self._sweep_limit(batch),
+                    past=self._held_up.get(batch.part),
+                )
             await store.count(occasion.cells, part=batch.part)
         except NoRoomYet as error:
             self._room.forget()
@@ -122,8 +128,16 @@ class EventLane:
             ],
             more_due=swept.more_due,
             held_up=swept.held_up,
-            after_commit=[partial(self._tell, batch, decoded, folded, swept)],
+            unswept=not sweeps,
+            after_commit=[partial(self._tell, batch, decoded, folded, swept if sweeps else None)],
         )
+
+    def _sweeps(self, batch: Batch) -> bool:
+        """Say whether to look who is due: not for every few events, for each look costs as much as folding them."""
+        last = self._swept.get(batch.part)
+        if not batch.records or batch.watermark is None or last is None:
+            return True
+        return not last <= batch.watermark < last + SWEEPS_APART
 
     def _sweep_limit(self, batch: Batch) -> int:
         """Return how many due users to take: many also where the first few are held up, to get past them."""
@@ -139,7 +153,7 @@ class EventLane:
         judged = judge_age(decoded.events, records, horizon=self._horizon)
         return Decoded(judged.kept, [*decoded.refused, *judged.refused])
 
-    def _tell(self, batch: Batch, decoded: Decoded, folded: Folded, swept: Swept) -> None:
+    def _tell(self, batch: Batch, decoded: Decoded, folded: Folded, swept: Swept | None) -> None:
         for outcome, number in (
             ("folded", folded.folded),
             ("duplicate", folded.duplicates),
@@ -155,15 +169,20 @@ class EventLane:
             self._metrics.count(m.MERGES, by=len(folded.merged.merges))
         for rejected in folded.merged.rejected:
             self._metrics.count(m.CLAIMS_REJECTED, rejected.fault)
-        for history in (folded.history, swept.history):
-            self._tell_history(history)
-        self._tell_sweep(batch, swept)
+        self._tell_history(folded.history)
+        if swept is not None:
+            self._tell_history(swept.history)
+            self._tell_sweep(batch, swept)
 
     def _tell_sweep(self, batch: Batch, swept: Swept) -> None:
         if swept.held_up:
             self._held_up[batch.part] = swept.past
         else:
             self._held_up.pop(batch.part, None)
+        if batch.watermark is None or swept.held_up or swept.more_due:
+            self._swept.pop(batch.part, None)
+        else:
+            self._swept[batch.part] = batch.watermark
         self._metrics.set(m.SWEEP_BEHIND_SECONDS, swept.behind.total_seconds(), str(batch.part))
         written = swept.history.written
         if written:
