@@ -121,7 +121,10 @@ class LaneRun:
         return not self._stop_asked.done()
 
     def _may_catch_up(self) -> bool:
-        return self._more_due and not self._setup.crowd.locked()
+        """Say whether to take much of what is due: with many events, or with none. A few should not wait for it."""
+        if not self._more_due or self._ahead.is_full:
+            return self._more_due
+        return not (self._ahead.has_news or self._setup.crowd.locked())
 
     def _room(self, *, catches_up: bool) -> asyncio.Semaphore:
         """Return what lets lanes in. What comes while one waits there goes with this turn, not with the next."""

@@ -16,7 +16,7 @@ class Batch:
     `now` is product time. `watermark` is the instant up to which everything that was received for
     this partition is folded once this batch is (product time, never beyond `now`; None: unknown).
     A time-only change may be written up to the watermark and no further. `may_catch_up`: the turn before
-    left more that is due, and it is this lane's turn among those of the process to take much of it.
+    left more that is due, and now is the time to take much of it: nobody's few events wait for this turn.
     """
 
     group: str
