@@ -253,7 +253,7 @@ def _is_only_extended(before: Profile, after: Profile) -> bool:
         and after.origin is before.origin
         and coming is not None
         and came is not None
-        and coming.to is came.to
+        and coming.at >= came.at
     )
 
 

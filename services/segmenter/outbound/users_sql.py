@@ -104,11 +104,11 @@ WHERE users.user_id = given.user_id
 
 EXTEND = """
 UPDATE users
-SET last_seen = given.last_seen, deadline = given.deadline, event_count = given.event_count,
-    known_at = given.known_at, updated_at = $6::timestamptz
-FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::timestamptz[], $4::text::bigint[],
-            $5::text::timestamptz[])
-     AS given (user_id, last_seen, deadline, event_count, known_at)
+SET last_seen = given.last_seen, deadline = given.deadline, deadline_to = given.deadline_to,
+    event_count = given.event_count, known_at = given.known_at, updated_at = $7::timestamptz
+FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::timestamptz[], $4::text::text[],
+            $5::text::bigint[], $6::text::timestamptz[])
+     AS given (user_id, last_seen, deadline, deadline_to, event_count, known_at)
 WHERE users.user_id = given.user_id
 """
 
@@ -156,12 +156,12 @@ def columns(profiles: Sequence[Profile]) -> list[str]:
 
 def extended_columns(profiles: Sequence[Profile]) -> list[str]:
     """Return what further activity moves, as one array per column, in the order of `EXTEND`."""
+    deadlines = [profile.deadline for profile in profiles]
     return [
         text_array([profile.user_id for profile in profiles]),
         instant_array([profile.spans[-1].end for profile in profiles]),
-        instant_array(
-            [None if profile.deadline is None else profile.deadline.at for profile in profiles]
-        ),
+        instant_array([None if each is None else each.at for each in deadlines]),
+        word_array([None if each is None else each.to for each in deadlines]),
         number_array([profile.event_count for profile in profiles]),
         instant_array([profile.known_at for profile in profiles]),
     ]

@@ -178,8 +178,8 @@ def test_the_next_deadline_lies_after_the_instant_not_at_it() -> None:
     assert next_deadline(steps, at(30)) is None
 
 
-def test_activity_that_changes_what_comes_next_is_more_than_an_extension() -> None:
-    """Of an extension the store writes the deadline's instant, not what it leads to."""
+def test_activity_that_only_changes_what_comes_next_is_an_extension() -> None:
+    """The store writes the deadline, and looks when it looked for before: never later than that."""
     policies = Policies(Policy(1, 14 * DAY, 10 * DAY, 30 * DAY, 7 * DAY))
     before = begin("u", arrivals(0), policies).profile
 
@@ -188,11 +188,9 @@ def test_activity_that_changes_what_comes_next_is_more_than_an_extension() -> No
         for day in (2, 8)
     )
 
-    assert (nearer.only_extended, nearer.profile.deadline) == (
-        True,
-        Deadline(at(12), Lifecycle.SILENT),
-    )
-    assert (farther.only_extended, farther.profile.deadline) == (
-        False,
-        Deadline(at(14), Lifecycle.ACTIVE),
-    )
+    assert before.deadline == Deadline(at(10), Lifecycle.SILENT)
+    for change, deadline in (
+        (nearer, Deadline(at(12), Lifecycle.SILENT)),
+        (farther, Deadline(at(14), Lifecycle.ACTIVE)),
+    ):
+        assert (change.only_extended, change.profile.deadline) == (True, deadline)
