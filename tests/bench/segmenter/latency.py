@@ -14,11 +14,13 @@ from tests.bench.figures import percentile
 from tests.bench.latency import EVERY_S, PROBES, Probe
 from tests.bench.segmenter import product, vitals
 from tests.bench.segmenter.bench import Bench
-from tests.bench.segmenter.known import known_users
+from tests.bench.segmenter.known import add_known, known_users
+from tests.bench.segmenter.live import live_users
 from tests.bench.segmenter.world import API_KEY, WRITE_KEY, Program, stopping, until
 from tests.servers import Database
 
 LIVE_PER_S = 1_000
+SEEN_BEFORE = timedelta(minutes=5)
 # What a process does once, after its start, is no latency.
 WARM_UP_S = 3.0
 PROBED_LOAD_PER_S = 200
@@ -59,7 +61,15 @@ async def segmenter(bench: Bench, database: Database) -> AsyncIterator[Program]:
 
 
 async def live(bench: Bench, database: Database, *, seconds: float) -> list[tuple[float, float]]:
-    """Send live events; return when each was sent and the milliseconds until it was committed."""
+    """Send live events; return when each was sent and the milliseconds until it was committed.
+
+    Nearly all are of users who were seen before on the same day, as in a product that has been in use.
+    """
+    connection = await asyncpg.connect(database.owner)
+    try:
+        await add_known(connection, live_users(SystemClock().now() - SEEN_BEFORE))
+    finally:
+        await connection.close()
     written = bench.world.directory / "live.json"
     said = await programs.run(
         "segmenter.live",

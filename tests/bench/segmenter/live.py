@@ -11,6 +11,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
@@ -26,16 +27,26 @@ from shared.kafka.partitioner import partition_of
 from shared.process import tune_collector
 from tests.bench.figures import percentile
 from tests.bench.segmenter.backlog import envelope
+from tests.bench.segmenter.known import Known
 from tests.bench.segmenter.workload import sessions, user_id, user_numbers
 
 LOOK_EVERY_S = 0.0015
 USERS = 20_000
+NEW_IN = 20  # one of so many is new
 GIVE_UP_S = 40.0
 _PROGRESS = """
     SELECT part, next_offset FROM consumer_partition WHERE grp = 'segmenter' AND topic = $1
 """
 
 Sample = tuple[float, float]  # when it was sent (monotonic), and the milliseconds that it took
+
+
+def live_users(last_seen: datetime) -> Iterator[Known]:
+    """Yield those of the users who were seen before."""
+    for number in range(USERS):
+        if number % NEW_IN:
+            user = user_id(number, prefix="live")
+            yield user, partition_of(user.encode(), topics.DEFAULT_PARTITIONS), last_seen
 
 
 class Sending:
