@@ -339,6 +339,16 @@ async def test_a_preview_of_a_time_before_the_active_policy_is_refused(api: Site
     )
 
 
+@pytest.mark.parametrize(
+    "at", ["1969-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
+)
+async def test_a_preview_of_a_time_that_cannot_be_is_refused(api: Site, at: str) -> None:
+    answer = await post(api, f"/v1/policies/{await draft(api)}/preview", at=at)
+
+    problem = await refused(answer, 400, "invalid_parameter")
+    assert (problem["field"], "1970 to 2199" in problem["detail"]) == ("at", True)
+
+
 async def test_a_key_that_only_reads_sees_policies_and_changes_none(api: Site) -> None:
     headers = {"authorization": f"Bearer {READER}"}
 
