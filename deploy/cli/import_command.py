@@ -16,7 +16,7 @@ from deploy.cli.importing.open_file import KNOWN
 from deploy.cli.importing.run import Sending
 from deploy.cli.importing.session import Reading, import_file, try_file
 from deploy.cli.places import ingest_place
-from deploy.local.state import state_directory
+from deploy.local.state import State, state_directory
 from shared.clock import Clock, clock_from
 
 
@@ -62,7 +62,7 @@ def import_files(  # noqa: PLR0913  one per option
             limits=Limits(in_flight, max_rejects),
             per_s=rate,
             patience_s=patience,
-            state=state_dir or state_directory() / "import",
+            state=state_dir or State(state_directory()).imports,
             rejects=rejects,
             restart=restart,
         )

@@ -44,6 +44,7 @@ class State:
         self.clock_file = self.directory / "clock.json"
         self.postgres = self.directory / "postgres"
         self.kafka = self.directory / "kafka"
+        self.imports = self.directory / "import"  # how far each import got: into the data that lie here
         self.cdnow = self.directory / "cdnow"  # the state directory of that demo's own system
         self._run_file = self.directory / "run.json"
         self._keys_file = self.directory / "secrets.json"
@@ -102,7 +103,7 @@ class State:
 
     def remove(self) -> None:
         """Delete what `make run` keeps here, and nothing else that may lie beside it."""
-        for part in (self.postgres, self.kafka, self.logs):
+        for part in (self.postgres, self.kafka, self.logs, self.imports):
             if part.exists():
                 shutil.rmtree(part)
         for file in (self.clock_file, self._run_file, self._keys_file):

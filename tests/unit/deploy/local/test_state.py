@@ -83,3 +83,12 @@ def test_deleting_the_state_spares_what_is_not_its_own(state: State) -> None:
     (state.directory / "bench").mkdir()
     state.remove()
     assert {path.name for path in state.directory.iterdir()} <= {"bench", "supervisor.lock"}
+
+
+def test_with_the_data_goes_what_says_how_far_imports_into_them_got(state: State) -> None:
+    state.imports.mkdir()
+    (state.imports / "orders.json").write_text("{}")
+
+    state.remove()
+
+    assert not state.imports.exists()
