@@ -196,6 +196,23 @@ async def test_the_same_in_other_formats_and_once_more_doubles_nothing(
     assert await event_counts(stack) == twice, "a line of another number is another event"
 
 
+async def test_imported_aliases_merge_users_as_sent_ones_do(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "visits.csv"
+    path.write_text(
+        "type,name,userId,previousId,timestamp\n"
+        "track,Looked,visitor-1,,2025-03-01T10:00:00Z\n"
+        "track,Bought,customer-1,,2025-03-02T10:00:00Z\n"
+        "alias,,customer-1,visitor-1,2025-03-02T09:59:00Z\n"
+    )
+
+    status, said = await Import(stack, tmp_path).run(path)
+
+    assert status == 0, said
+    counts = await event_counts(stack)
+    assert counts["customer-1"] == 3
+    assert "visitor-1" not in counts
+
+
 async def test_parquet_counts_every_row_once(stack: Stack, tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: see docs/cli.md")
     parquet = pytest.importorskip("pyarrow.parquet")

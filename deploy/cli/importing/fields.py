@@ -8,7 +8,7 @@ import msgspec
 
 from deploy.cli.exits import Failed
 
-FIELDS = ("user_id", "anonymous_id", "type", "name", "timestamp", "id")
+FIELDS = ("user_id", "anonymous_id", "previous_id", "type", "name", "timestamp", "id")
 OBJECTS = ("properties", "context", "traits")
 # Other spellings of our fields, Segment's among them.
 SPELLED = {
@@ -17,6 +17,7 @@ SPELLED = {
     "messageId": "id",
     "userId": "user_id",
     "anonymousId": "anonymous_id",
+    "previousId": "previous_id",
     "event": "name",
 }
 REST = "properties.*"

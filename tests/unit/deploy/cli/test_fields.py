@@ -52,6 +52,14 @@ def test_segment_s_spelling_is_understood() -> None:
     assert event(values) == {**ADA, "id": "m"}
 
 
+def test_an_alias_names_the_id_that_becomes_the_user_s() -> None:
+    values = {"userId": "ada", "previousId": "visitor", "timestamp": "2024-01-01", "type": "alias"}
+
+    found = event(values, constants=("name=Bought",))
+
+    assert (found["user_id"], found["previous_id"], found["type"]) == ("ada", "visitor", "alias")
+
+
 def test_a_constant_counts_before_its_column() -> None:
     assert event(ADA, constants=("name=Sold",))["name"] == "Sold"
 
