@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, Field, StrictBool, StrictInt
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictInt
 
 from services.api.domain.policies import (
     AlreadyActivated,
@@ -32,7 +32,7 @@ from services.api.inbound.policies_http import (
     unknown_policy,
 )
 from services.api.usecases.change_policies import Doing, PolicyChanges
-from shared.clock import Clock
+from shared.clock import EARLIEST, LATEST, Clock
 from shared.http.problems import Problem, answers
 from shared.thresholds import LONGEST, InvalidThresholds, Thresholds
 
@@ -79,10 +79,18 @@ class PolicyToRollBackTo(BaseModel, extra="forbid"):
     note: Words = Field(description="why")
 
 
+def _in_product_time(instant: datetime) -> datetime:
+    if not EARLIEST <= instant < LATEST:
+        raise ValueError("lies outside the years 1970 to 2199")
+    return instant
+
+
 class PreviewAsked(BaseModel, extra="forbid"):
     """The parameters of a preview."""
 
-    at: Instant | None = Field(None, description="as if activated then; unset: now")
+    at: Annotated[Instant, AfterValidator(_in_product_time)] | None = Field(
+        None, description="as if activated then; unset: now"
+    )
 
 
 class ActivatedPolicy(Policy):

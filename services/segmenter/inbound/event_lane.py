@@ -11,15 +11,11 @@ from services.segmenter.inbound.live_funnels import LiveFunnels
 from services.segmenter.inbound.log_horizon import judge_age
 from services.segmenter.inbound.messages import messages_of
 from services.segmenter.inbound.rejected_claims import keep_rejected
+from services.segmenter.inbound.sweeps import Sweeps
 from services.segmenter.usecases.fold_events import Folded, fold_events
 from services.segmenter.usecases.merge_users import Identities, Scene
-from services.segmenter.usecases.ports import DuePlace, NoRoomYet, Room, Store
-from services.segmenter.usecases.sweep_deadlines import (
-    FIRST_SWEEP,
-    SWEEP_LIMIT,
-    Swept,
-    sweep_deadlines,
-)
+from services.segmenter.usecases.ports import NoRoomYet, Room, Store
+from services.segmenter.usecases.sweep_deadlines import Swept, sweep_deadlines
 from services.segmenter.usecases.write_history import History, Occasion
 from shared.contracts.events import EventEnvelope
 from shared.database import lease
@@ -28,8 +24,6 @@ from shared.kafka.records import Record
 from shared.lanes.work import Applied, Batch
 from shared.observability import metrics as m
 from shared.observability.metrics import Metrics
-
-SWEEPS_APART = timedelta(milliseconds=100)
 
 
 class EventLane:
@@ -60,10 +54,7 @@ class EventLane:
         self._horizon: datetime | None = None
         # Where a transition found no room although no event of its batch asked for it.
         self._wanted: set[date] = set()
-        # Partitions whose last sweep could not write all that it found due, and where it left off.
-        self._held_up: dict[int, DuePlace | None] = {}
-        # Up to where a partition's last sweep has left nothing that was due.
-        self._swept: dict[int, datetime] = {}
+        self._sweeps = Sweeps(metrics)
 
     async def prepare(self, batch: Batch) -> None:
         days: set[date] = set()
@@ -92,9 +83,13 @@ class EventLane:
         )
         try:
             rules = await store.rules()
-            policies = rules.policies
-            folded_until = partial(_folded_until, connection, batch)
-            scene = Scene(occasion, policies, store, self._identities(connection), folded_until)
+            scene = Scene(
+                occasion,
+                rules.policies,
+                store,
+                self._identities(connection),
+                partial(_folded_until, connection, batch),
+            )
             folded = await fold_events(decoded.events, scene)
             await keep_rejected(
                 connection,
@@ -105,16 +100,7 @@ class EventLane:
             )
             if self._counts:
                 await self._funnels.fold(connection, folded, scene, version=rules.funnels)
-            swept = Swept()
-            if sweeps := self._sweeps(batch):
-                swept = await sweep_deadlines(
-                    occasion=occasion,
-                    policies=policies,
-                    store=store,
-                    folded_until=folded_until,
-                    limit=self._sweep_limit(batch),
-                    past=self._held_up.get(batch.part),
-                )
+            swept = await self._sweep(batch, scene)
             await store.count(occasion.cells, part=batch.part)
         except NoRoomYet as error:
             self._room.forget()
@@ -124,25 +110,26 @@ class EventLane:
             refused=decoded.refused,
             messages=[
                 *messages_of(folded.history, at=batch.now),
-                *messages_of(swept.history, at=batch.now),
+                *(messages_of(swept.history, at=batch.now) if swept else ()),
             ],
-            more_due=swept.more_due,
-            held_up=swept.held_up,
-            unswept=not sweeps,
-            after_commit=[partial(self._tell, batch, decoded, folded, swept if sweeps else None)],
+            more_due=swept is not None and swept.more_due,
+            held_up=swept is not None and swept.held_up,
+            unswept=swept is None,
+            after_commit=[partial(self._tell, batch, decoded, folded, swept)],
         )
 
-    def _sweeps(self, batch: Batch) -> bool:
-        """Say whether to look who is due: not for every few events, for each look costs as much as folding them."""
-        last = self._swept.get(batch.part)
-        if not batch.records or batch.watermark is None or last is None:
-            return True
-        return not last <= batch.watermark < last + SWEEPS_APART
-
-    def _sweep_limit(self, batch: Batch) -> int:
-        """Return how many due users to take: many also where the first few are held up, to get past them."""
-        many = batch.may_catch_up or batch.part in self._held_up
-        return SWEEP_LIMIT if many else FIRST_SWEEP
+    async def _sweep(self, batch: Batch, scene: Scene) -> Swept | None:
+        """Let time pass for those who are due; None where it is not the time to look."""
+        if not self._sweeps.is_time(batch):
+            return None
+        return await sweep_deadlines(
+            occasion=scene.occasion,
+            policies=scene.policies,
+            store=scene.store,
+            folded_until=scene.folded_until,
+            limit=self._sweeps.limit(batch),
+            past=self._sweeps.past(batch),
+        )
 
     def _of(self, batch: Batch) -> Decoded:
         records, decoded = self._decoded.pop(batch.part, ((), Decoded((), ())))
@@ -172,23 +159,7 @@ class EventLane:
         self._tell_history(folded.history)
         if swept is not None:
             self._tell_history(swept.history)
-            self._tell_sweep(batch, swept)
-
-    def _tell_sweep(self, batch: Batch, swept: Swept) -> None:
-        if swept.held_up:
-            self._held_up[batch.part] = swept.past
-        else:
-            self._held_up.pop(batch.part, None)
-        if batch.watermark is None or swept.held_up or swept.more_due:
-            self._swept.pop(batch.part, None)
-        else:
-            self._swept[batch.part] = batch.watermark
-        self._metrics.set(m.SWEEP_BEHIND_SECONDS, swept.behind.total_seconds(), str(batch.part))
-        written = swept.history.written
-        if written:
-            users = {each.user_id: each.at for each in reversed(written)}
-            self._metrics.count(m.SWEEP_USERS, by=len(users))
-            self._metrics.observe(m.SWEEP_DELAY_SECONDS, _seconds(min(users.values()), batch.now))
+            self._sweeps.note(batch, swept)
 
     def _tell_history(self, history: History) -> None:
         for each in history.written:

@@ -1,0 +1,59 @@
+"""When a lane looks who is due, how many it takes, and past whom: what its last sweep left."""
+
+from datetime import datetime, timedelta
+
+from services.segmenter.usecases.ports import DuePlace
+from services.segmenter.usecases.sweep_deadlines import FIRST_SWEEP, SWEEP_LIMIT, Swept
+from shared.lanes.work import Batch
+from shared.observability import metrics as m
+from shared.observability.metrics import Metrics
+
+# While events arrive. A look costs a small transaction as much as folding its events does.
+APART = timedelta(milliseconds=100)
+
+
+class Sweeps:
+    """Remembers for each partition what was committed. What is lost with the process costs a look."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        # Partitions whose last sweep could not write all that it found due, and where it left off.
+        self._held_up: dict[int, DuePlace | None] = {}
+        # Up to where a partition's last sweep has left nothing that was due.
+        self._swept: dict[int, datetime] = {}
+
+    def is_time(self, batch: Batch) -> bool:
+        """Say whether to look now: always without events, or where something was left, or the watermark moved on."""
+        last = self._swept.get(batch.part)
+        if not batch.records or batch.watermark is None or last is None:
+            return True
+        return not last <= batch.watermark < last + APART
+
+    def limit(self, batch: Batch) -> int:
+        """Return how many due users to take: many also where the first few are held up, to get past them."""
+        many = batch.may_catch_up or batch.part in self._held_up
+        return SWEEP_LIMIT if many else FIRST_SWEEP
+
+    def past(self, batch: Batch) -> DuePlace | None:
+        return self._held_up.get(batch.part)
+
+    def note(self, batch: Batch, swept: Swept) -> None:
+        """Remember a sweep that was committed."""
+        if swept.held_up:
+            self._held_up[batch.part] = swept.past
+        else:
+            self._held_up.pop(batch.part, None)
+        if batch.watermark is None or swept.held_up or swept.more_due:
+            self._swept.pop(batch.part, None)
+        else:
+            self._swept[batch.part] = batch.watermark
+        self._measure(batch, swept)
+
+    def _measure(self, batch: Batch, swept: Swept) -> None:
+        self._metrics.set(m.SWEEP_BEHIND_SECONDS, swept.behind.total_seconds(), str(batch.part))
+        written = swept.history.written
+        if written:
+            users = {each.user_id: each.at for each in reversed(written)}
+            delay = max(0.0, (batch.now - min(users.values())).total_seconds())
+            self._metrics.count(m.SWEEP_USERS, by=len(users))
+            self._metrics.observe(m.SWEEP_DELAY_SECONDS, delay)
