@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.segmenter.inbound.sweeps import APART, Sweeps
 from services.segmenter.usecases.sweep_deadlines import FIRST_SWEEP, SWEEP_LIMIT, Swept
@@ -21,7 +22,7 @@ EVENTS = Batch(
 
 @pytest.fixture
 def sweeps() -> Sweeps:
-    return Sweeps(Metrics())
+    return Sweeps(Metrics(CollectorRegistry()))
 
 
 def later(by: timedelta) -> Batch:
