@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import asyncpg
+
 from shared.database.connection import Connection
+from shared.database.literals import literal
 
 CHANNEL = "ebbtide_lanes"
 
@@ -215,27 +218,56 @@ async def hold(connection: Connection, partition: Partition) -> Held | None:
     return None if row is None else Held(row["owner"], row["epoch"], row["next_offset"])
 
 
+async def begin_holding(
+    connection: Connection, partition: Partition, worker: str, *, epoch: int, next_offset: int
+) -> bool:
+    """Begin a transaction that holds the partition's row, if that is as told: in one round trip.
+
+    Returns False, and no transaction is open, where it is not. After an error one is, and has failed.
+    """
+    # The only way in which one statement of several can stop the others is to fail.
+    held = f"""
+        SELECT FROM consumer_partition
+        WHERE {_is(partition)} AND owner = {literal(worker)} AND epoch = {literal(epoch)}
+          AND next_offset = {literal(next_offset)}
+        FOR UPDATE
+    """
+    try:
+        await connection.execute(
+            f"BEGIN; SELECT 1 / count(*) FROM ({held}) AS held"  # noqa: S608  literals, which are quoted
+        )
+    except asyncpg.DivisionByZeroError:
+        await connection.execute("ROLLBACK")
+        return False
+    return True
+
+
 async def advance(connection: Connection, partition: Partition, progress: Progress) -> None:
     """Store how far the partition is folded; its watermark never falls.
 
-    No condition on owner or epoch: the lock and the check of `hold` are the one fence, and a second
-    one here would hide from the tests that the first had gone.
+    No condition on owner or epoch: the lock is the one fence, and a second one here would hide from the
+    tests that the first had gone.
     """
-    await connection.execute(
-        """
+    await connection.execute(_advancing(partition, progress))
+
+
+async def advance_and_commit(
+    connection: Connection, partition: Partition, progress: Progress
+) -> None:
+    """Do the same as the last thing of what `begin_holding` began: in one round trip."""
+    await connection.execute(f"{_advancing(partition, progress)}; COMMIT")
+
+
+def _advancing(partition: Partition, progress: Progress) -> str:
+    return f"""
         UPDATE consumer_partition
-        SET next_offset = $4, watermark = greatest(watermark, $5),
-            end_offset = coalesce($6, end_offset), folded_at = $7,
-            folded_until = greatest(folded_until, $8)
-        WHERE grp = $1 AND topic = $2 AND part = $3
-        """,
-        *_key(partition),
-        progress.next_offset,
-        progress.watermark,
-        progress.end_offset,
-        progress.folded_at,
-        progress.folded_until,
-    )
+        SET next_offset = {literal(progress.next_offset)},
+            watermark = greatest(watermark, {literal(progress.watermark)}),
+            end_offset = coalesce({literal(progress.end_offset)}, end_offset),
+            folded_at = {literal(progress.folded_at)},
+            folded_until = greatest(folded_until, {literal(progress.folded_until)})
+        WHERE {_is(partition)}
+    """  # noqa: S608  literals, which are quoted
 
 
 async def folded_until(
@@ -312,3 +344,8 @@ async def listen(connection: Connection, group: str, *, woken: Callable[[], None
 
 def _key(partition: Partition) -> tuple[str, str, int]:
     return partition.group, partition.topic, partition.part
+
+
+def _is(partition: Partition) -> str:
+    group, topic, part = (literal(each) for each in _key(partition))
+    return f"grp = {group} AND topic = {topic} AND part = {part}"

@@ -1,10 +1,11 @@
 """Connections for work that is shared by leases: bounded in every wait, so that none hangs."""
 
 import asyncio
+from contextlib import suppress
 
 import asyncpg
 
-from shared.database.connection import Connection, translated
+from shared.database.connection import UNAVAILABLE, Connection, translated
 from shared.errors import StoreUnavailable
 
 CONNECT_S = 5.0
@@ -47,6 +48,12 @@ async def close(connection: Connection) -> None:
         await asyncio.wait_for(connection.close(), CLOSE_S)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
         connection.terminate()
+
+
+async def roll_back(connection: Connection) -> None:
+    """End a transaction that failed; where the connection is lost, the server has done so. Never raises."""
+    with suppress(*UNAVAILABLE):
+        await connection.execute("ROLLBACK")
 
 
 def is_conflict(error: BaseException | None) -> bool:

@@ -20,16 +20,12 @@ class PositionMoved(RetryableError):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one transaction covers: a batch, and the offsets from `position` up to `next_offset`.
-
-    `swept`: nobody is left who is due up to the batch's watermark.
-    """
+    """What one transaction covers: a batch, and the offsets from `position` up to `next_offset`."""
 
     batch: Batch
     position: int
     next_offset: int
     end_offset: int | None
-    swept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +78,7 @@ class Fold:
     async def _fold(self, turn: Turn) -> Folded:
         with translated():
             try:
-                return await self._transact(turn, isolating=False)
+                return await self._transact(turn)
             except (RetryableError, TooManyRefused):
                 raise
             except (
@@ -90,37 +86,65 @@ class Fold:
             ):  # one of the three places: a record that can't be applied, whatever it did
                 if not turn.batch.records:
                     raise
-            return await self._transact(turn, isolating=True)
+            return await self._transact_isolating(turn)
 
-    async def _transact(self, turn: Turn, *, isolating: bool) -> Folded:
-        async with self._connection.transaction():
-            await self._stand_the_fence(turn.position)
-            applied = await self._apply(turn.batch, isolating=isolating)
-            in_a_row = self._judge_refused(turn.batch, applied.refused)
-            await self._keep_refused(applied.refused, turn.batch.now)
-            await self._send(applied)
-            await self._write_ledger(turn)
-            turn = _as_far_as_swept(turn, applied)
-            await self._advance(turn)
+    async def _transact(self, turn: Turn) -> Folded:
+        """Apply the batch as one. A small one feels each round trip: the fence and the commit share theirs."""
+        try:
+            await self._begin(turn.position)
+            with translated():
+                applied = await self._work.apply(self._connection, turn.batch)
+            in_a_row = await self._keep(turn, applied)
+            progress = _progress(turn, applied)
+            await lease.advance_and_commit(self._connection, self._partition, progress)
+        except BaseException:
+            await session.roll_back(self._connection)
+            raise
         self._refused_in_a_row = in_a_row
         return Folded(applied, in_a_row)
 
-    async def _stand_the_fence(self, position: int) -> None:
+    async def _transact_isolating(self, turn: Turn) -> Folded:
+        """Apply the batch in pieces, each in a savepoint."""
+        async with self._connection.transaction():
+            await self._stand_the_fence(turn.position)
+            batch = replace(turn.batch, watermark=None)
+            applied = await apply_halving(self._work, self._connection, batch)
+            in_a_row = await self._keep(turn, applied)
+            await lease.advance(self._connection, self._partition, _progress(turn, applied))
+        self._refused_in_a_row = in_a_row
+        return Folded(applied, in_a_row)
+
+    async def _begin(self, position: int) -> None:
         """Lock the partition's row to the end of the transaction, and go on only if it is still ours.
 
         The offset must equal the position: after a fail-over of the database it may have gone back.
         """
+        if not await lease.begin_holding(
+            self._connection,
+            self._partition,
+            self._worker,
+            epoch=self._claim.epoch,
+            next_offset=position,
+        ):
+            async with self._connection.transaction():
+                await self._stand_the_fence(position)
+            raise PositionMoved(f"{self._partition}: was not at {position} a moment ago")
+
+    async def _stand_the_fence(self, position: int) -> None:
+        """Do the same within a transaction, and say what is wrong."""
         held = await lease.hold(self._connection, self._partition)
         if held is None or (held.owner, held.epoch) != (self._worker, self._claim.epoch):
             raise LaneFenced(f"{self._partition}: held {held}, claimed epoch {self._claim.epoch}")
         if held.next_offset != position:
             raise PositionMoved(f"{self._partition}: stored {held.next_offset}, here {position}")
 
-    async def _apply(self, batch: Batch, *, isolating: bool) -> Applied:
-        if not isolating:
-            with translated():
-                return await self._work.apply(self._connection, batch)
-        return await apply_halving(self._work, self._connection, replace(batch, watermark=None))
+    async def _keep(self, turn: Turn, applied: Applied) -> int:
+        """Write what the batch leaves behind; return how many records in a row are refused now."""
+        in_a_row = self._judge_refused(turn.batch, applied.refused)
+        await self._keep_refused(applied.refused, turn.batch.now)
+        await self._send(applied)
+        await self._write_ledger(turn)
+        return in_a_row
 
     def _judge_refused(self, batch: Batch, refused: Sequence[Refused]) -> int:
         return count_in_a_row(
@@ -152,17 +176,6 @@ class Fold:
                 to_offset=turn.next_offset,
             )
 
-    async def _advance(self, turn: Turn) -> None:
-        until = turn.batch.watermark
-        progress = Progress(
-            turn.next_offset,
-            folded_until=until,
-            watermark=until if turn.swept else None,
-            end_offset=turn.end_offset,
-            folded_at=turn.batch.now,
-        )
-        await lease.advance(self._connection, self._partition, progress)
-
     def _letter(self, refused: Refused, now: datetime) -> DeadLetter:
         place = self._partition
         return DeadLetter(
@@ -182,9 +195,17 @@ class Fold:
         )
 
 
-def _as_far_as_swept(turn: Turn, applied: Applied) -> Turn:
-    """Return the turn as one whose watermark is told to nobody while users are due up to it.
+def _progress(turn: Turn, applied: Applied) -> Progress:
+    """Return how far the turn gets. Its watermark is told to nobody while users are due up to it.
 
     Whoever reads a watermark takes the numbers for exact as of then, time's own changes included.
     """
-    return replace(turn, swept=not (applied.more_due or applied.held_up or applied.unswept))
+    until = turn.batch.watermark
+    is_swept = not (applied.more_due or applied.held_up or applied.unswept)
+    return Progress(
+        turn.next_offset,
+        folded_until=until,
+        watermark=until if is_swept else None,
+        end_offset=turn.end_offset,
+        folded_at=turn.batch.now,
+    )
