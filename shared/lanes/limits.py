@@ -30,6 +30,8 @@ class LaneLimits:
     # Lanes of a process that fold little at once. With all of them at work each takes as long as all together;
     # while one waits its turn, more comes that goes with it.
     small_turns: int = 2
+    # So long a lane waits its turn at most: who is at work may be waiting for somebody else's rows.
+    queue_s: float = 0.1
     # How soon a lane looks again whether it is its turn to catch up.
     in_turn_s: float = 0.05
     much_records: int = 500

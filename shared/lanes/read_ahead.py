@@ -55,14 +55,15 @@ class ReadAhead:
     async def take(self, limit: int) -> Fetched:
         """Return what has come by now, and of a backlog as much as `limit`.
 
-        Raises what the source raises, and BrokerUnavailable where it does not answer at all. Nothing is
-        lost when it is cancelled.
+        Raises what the source raises, once all that came before is taken, and BrokerUnavailable where it does
+        not answer at all. Nothing is lost when it is cancelled.
         """
-        if self._reading.done():
+        failed = self._reading.done() and self._reading.exception() is not None
+        if self._reading.done() and not (failed and self._held):
             self._reading.result()
             await self._fill(limit)
         taken, self._held = self._held[:limit], self._held[limit:]
-        if self._reading.done() and not self.is_full:
+        if self._reading.done() and not (failed or self.is_full):
             self._reading = self._read_on()
         if not (self._held or self._reading.done()):
             self._news.clear()

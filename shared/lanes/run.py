@@ -1,6 +1,8 @@
 """One life of a lane, on one connection and one consumer: claim, turn after turn, release."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from shared.database import lease
@@ -97,8 +99,9 @@ class LaneRun:
         answer = await self._end.answer(idle=not self._ahead.has_news)
         catches_up = self._may_catch_up()
         try:
-            async with self._room(catches_up=catches_up):
-                await self._turn_now(pace, answer, catches_up=catches_up)
+            async with self._room(catches_up=catches_up) as is_much:
+                limit = pace.limit if is_much else min(pace.limit, self._setup.limits.much_records)
+                await self._turn_now(pace, answer, limit=limit, catches_up=catches_up)
         except PositionMoved as moved:
             self._setup.metrics.count(m.LANE_REWOUND, self._partition.group)
             _logger.warning("lane_position_moved", **self._names(), error=str(moved))
@@ -126,13 +129,29 @@ class LaneRun:
             return self._more_due
         return not (self._ahead.has_news or self._setup.crowd.locked())
 
-    def _room(self, *, catches_up: bool) -> asyncio.Semaphore:
-        """Return what lets lanes in. What comes while one waits there goes with this turn, not with the next."""
-        is_much = self._ahead.is_full or catches_up
-        return self._setup.crowd if is_much else self._setup.small_turns
+    @asynccontextmanager
+    async def _room(self, *, catches_up: bool) -> AsyncIterator[bool]:
+        """Wait to be let in; say whether much may be done. What comes meanwhile goes with this turn, not the next.
 
-    async def _turn_now(self, pace: Pace, answer: EndAnswer | None, *, catches_up: bool) -> None:
-        fetched = await self._ahead.take(pace.limit)
+        For a small turn not for long: who is in there may wait for a row that somebody else holds.
+        """
+        setup, is_much = self._setup, self._ahead.is_full or catches_up
+        room = setup.crowd if is_much else setup.small_turns
+        try:
+            async with asyncio.timeout(None if is_much else setup.limits.queue_s):
+                await room.acquire()
+        except TimeoutError:
+            yield is_much
+            return
+        try:
+            yield is_much
+        finally:
+            room.release()
+
+    async def _turn_now(
+        self, pace: Pace, answer: EndAnswer | None, *, limit: int, catches_up: bool
+    ) -> None:
+        fetched = await self._ahead.take(limit)
         self._check(answer)
         turn = self._turn(fetched, answer, catches_up=catches_up)
         started = asyncio.get_running_loop().time()

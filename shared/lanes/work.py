@@ -81,7 +81,7 @@ class LaneWork(Protocol):
         ...
 
     async def apply(self, connection: Connection, batch: Batch) -> Applied:
-        """Apply every record, all effects on `connection`; never commits, never rolls back.
+        """Apply every record, all effects on `connection`; never commits, never rolls back, begins no transaction.
 
         It must be a function of the batch and of what the transaction reads: a lane that lost its
         connection applies the same records again. Raises RejectedByStore when the store refuses

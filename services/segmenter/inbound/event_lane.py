@@ -1,5 +1,6 @@
 """One batch of the events topic → users, history and outbox, inside the lane's fenced transaction."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -120,7 +121,7 @@ class EventLane:
 
     async def _sweep(self, batch: Batch, scene: Scene) -> Swept | None:
         """Let time pass for those who are due; None where it is not the time to look."""
-        if not self._sweeps.is_time(batch):
+        if not self._sweeps.is_time(batch, at=_loop_time()):
             return None
         return await sweep_deadlines(
             occasion=scene.occasion,
@@ -159,7 +160,7 @@ class EventLane:
         self._tell_history(folded.history)
         if swept is not None:
             self._tell_history(swept.history)
-            self._sweeps.note(batch, swept)
+            self._sweeps.note(batch, swept, at=_loop_time())
 
     def _tell_history(self, history: History) -> None:
         for each in history.written:
@@ -198,3 +199,7 @@ def _months(events: Sequence[EventEnvelope], policies: Policies) -> set[date]:
 
 def _seconds(earlier: datetime, later: datetime) -> float:
     return max(0.0, (later - earlier).total_seconds())
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

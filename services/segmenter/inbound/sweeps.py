@@ -1,6 +1,7 @@
 """When a lane looks who is due, how many it takes, and past whom: what its last sweep left."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from services.segmenter.usecases.ports import DuePlace
 from services.segmenter.usecases.sweep_deadlines import FIRST_SWEEP, SWEEP_LIMIT, Swept
@@ -8,8 +9,14 @@ from shared.lanes.work import Batch
 from shared.observability import metrics as m
 from shared.observability.metrics import Metrics
 
-# While events arrive. A look costs a small transaction as much as folding its events does.
+# While events arrive, by the watermark and by the event loop's clock. A look costs a small transaction as much as
+# folding its events does.
 APART = timedelta(milliseconds=100)
+
+
+class _Swept(NamedTuple):
+    until: datetime
+    at: float  # the event loop's time
 
 
 class Sweeps:
@@ -20,14 +27,18 @@ class Sweeps:
         # Partitions whose last sweep could not write all that it found due, and where it left off.
         self._held_up: dict[int, DuePlace | None] = {}
         # Up to where a partition's last sweep has left nothing that was due.
-        self._swept: dict[int, datetime] = {}
+        self._swept: dict[int, _Swept] = {}
 
-    def is_time(self, batch: Batch) -> bool:
-        """Say whether to look now: always without events, or where something was left, or the watermark moved on."""
+    def is_time(self, batch: Batch, *, at: float) -> bool:
+        """Say whether to look at this moment of the loop's clock: always without events, or where something was left.
+
+        Product time may stand still, and users become due all the same: by a policy, by a merge.
+        """
         last = self._swept.get(batch.part)
         if not batch.records or batch.watermark is None or last is None:
             return True
-        return not last <= batch.watermark < last + APART
+        moved_on = not last.until <= batch.watermark < last.until + APART
+        return moved_on or at >= last.at + APART.total_seconds()
 
     def limit(self, batch: Batch) -> int:
         """Return how many due users to take: many also where the first few are held up, to get past them."""
@@ -37,7 +48,7 @@ class Sweeps:
     def past(self, batch: Batch) -> DuePlace | None:
         return self._held_up.get(batch.part)
 
-    def note(self, batch: Batch, swept: Swept) -> None:
+    def note(self, batch: Batch, swept: Swept, *, at: float) -> None:
         """Remember a sweep that was committed."""
         if swept.held_up:
             self._held_up[batch.part] = swept.past
@@ -46,7 +57,7 @@ class Sweeps:
         if batch.watermark is None or swept.held_up or swept.more_due:
             self._swept.pop(batch.part, None)
         else:
-            self._swept[batch.part] = batch.watermark
+            self._swept[batch.part] = _Swept(batch.watermark, at)
         self._measure(batch, swept)
 
     def _measure(self, batch: Batch, swept: Swept) -> None:

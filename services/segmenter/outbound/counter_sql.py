@@ -66,11 +66,11 @@ ON CONFLICT (dimension, month, value, before, after, shard) DO UPDATE
 SET transitions = cell.transitions + EXCLUDED.transitions
 """
 
-# All in one: each statement costs a small batch as much as folding its events. It is one plan, so that the tables
-# are written in the same order by everybody, too.
+# All in one: each statement costs a small batch as much as folding its events. Postgres runs the last part first,
+# and then the others from the last to the first: the order in which every version wrote the tables.
 _ADD = f"""
-WITH active AS ({_ADD_ACTIVE}), kept AS ({_ADD_RETENTION}), flown AS ({_ADD_FLOWS})
-{_ADD_MONTHS}
+WITH months AS ({_ADD_MONTHS}), flown AS ({_ADD_FLOWS}), kept AS ({_ADD_RETENTION})
+{_ADD_ACTIVE}
 """
 _COLUMNS = 6  # of each table
 _NO_CELLS = ["{}"] * _COLUMNS

@@ -154,6 +154,33 @@ async def test_lanes_that_add_to_the_same_cells_at_once_lose_nothing_and_never_d
     assert await stored(api) == recount(all_deeds, ZoneInfo("UTC"), steps_of(all_deeds))
 
 
+_NOTED = """
+    CREATE TABLE noted (place serial, name text);
+    CREATE FUNCTION note_table() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO noted (name) VALUES (TG_TABLE_NAME); RETURN NEW; END $$;
+"""
+
+
+async def test_the_tables_are_written_in_the_order_in_which_every_version_wrote_them(
+    lanes: list[Connection], database: Database
+) -> None:
+    """Else processes of two versions that share a shard would deadlock during an upgrade."""
+    tables = ["active_users", "retention", "lifecycle_flows", "lifecycle_flow_months"]
+    owner = await asyncpg.connect(database.owner)
+    await owner.execute(_NOTED)
+    for table in tables:
+        await owner.execute(
+            f"CREATE TRIGGER noted BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION note_table()"
+        )
+
+    await CounterStore().add(lanes[0], cells_of([Did("u", START), Did("v", START)]), 0)
+
+    rows = await owner.fetch("SELECT name FROM noted GROUP BY name ORDER BY min(place), max(place)")
+    last = await owner.fetch("SELECT name FROM noted GROUP BY name ORDER BY max(place)")
+    await owner.close()
+    assert [row["name"] for row in rows] == [row["name"] for row in last] == tables
+
+
 async def test_a_channel_may_hold_any_character_that_can_be_stored(
     lanes: list[Connection], api: Connection
 ) -> None:

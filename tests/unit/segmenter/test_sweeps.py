@@ -30,39 +30,47 @@ def later(by: timedelta) -> Batch:
 
 
 def test_events_wait_for_no_look_until_the_watermark_has_moved_on(sweeps: Sweeps) -> None:
-    assert sweeps.is_time(EVENTS)
-    sweeps.note(EVENTS, Swept())
+    assert sweeps.is_time(EVENTS, at=0.0)
+    sweeps.note(EVENTS, Swept(), at=0.0)
 
-    assert not sweeps.is_time(EVENTS)
-    assert not sweeps.is_time(later(APART - MOMENT))
-    assert sweeps.is_time(later(APART))
+    assert not sweeps.is_time(EVENTS, at=0.0)
+    assert not sweeps.is_time(later(APART - MOMENT), at=0.0)
+    assert sweeps.is_time(later(APART), at=0.0)
+
+
+def test_where_product_time_stands_still_it_looks_as_often(sweeps: Sweeps) -> None:
+    """A policy or a merge makes users due, too."""
+    sweeps.note(EVENTS, Swept(), at=0.0)
+
+    assert not sweeps.is_time(EVENTS, at=0.09)
+    assert sweeps.is_time(EVENTS, at=0.1)
 
 
 def test_another_partition_looks_for_itself(sweeps: Sweeps) -> None:
-    sweeps.note(EVENTS, Swept())
+    sweeps.note(EVENTS, Swept(), at=0.0)
 
-    assert sweeps.is_time(replace(EVENTS, part=4))
+    assert sweeps.is_time(replace(EVENTS, part=4), at=0.0)
 
 
 def test_where_no_events_came_it_always_looks(sweeps: Sweeps) -> None:
-    sweeps.note(EVENTS, Swept())
+    sweeps.note(EVENTS, Swept(), at=0.0)
 
-    assert sweeps.is_time(replace(EVENTS, records=[]))
+    assert sweeps.is_time(replace(EVENTS, records=[]), at=0.0)
 
 
 @pytest.mark.parametrize("left", [Swept(more_due=True), Swept(held_up=True)])
 def test_where_something_was_left_it_looks_again_at_once(sweeps: Sweeps, left: Swept) -> None:
-    sweeps.note(EVENTS, Swept())
-    sweeps.note(later(APART), left)
+    sweeps.note(EVENTS, Swept(), at=0.0)
+    sweeps.note(later(APART), left, at=0.0)
 
-    assert sweeps.is_time(later(APART))
+    assert sweeps.is_time(later(APART), at=0.0)
 
 
 def test_a_watermark_that_is_behind_what_was_swept_is_looked_at(sweeps: Sweeps) -> None:
     """As where the product's clock was set back."""
-    sweeps.note(EVENTS, Swept())
+    sweeps.note(EVENTS, Swept(), at=0.0)
 
-    assert sweeps.is_time(later(-MOMENT))
+    assert sweeps.is_time(later(-MOMENT), at=0.0)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +84,6 @@ def test_a_watermark_that_is_behind_what_was_swept_is_looked_at(sweeps: Sweeps) 
 def test_it_takes_much_where_nobody_waits_or_the_first_few_are_held_up(
     sweeps: Sweeps, batch: Batch, left: Swept, limit: int
 ) -> None:
-    sweeps.note(EVENTS, left)
+    sweeps.note(EVENTS, left, at=0.0)
 
     assert sweeps.limit(batch) == limit

@@ -126,6 +126,22 @@ async def test_an_error_of_the_source_is_news_and_is_raised_to_whoever_takes(log
     await ahead.stop()
 
 
+async def test_what_came_before_an_error_is_handed_out_first(log: Log) -> None:
+    log.grow(2)
+    ahead = ReadAhead(log, most=10)
+    await settled()
+    log.break_off(BrokerUnavailable("gone"))
+    await settled()
+
+    taken = await ahead.take(10)
+
+    assert (offsets(taken.records), taken.next_offset) == ([0, 1], 2)
+    assert ahead.has_news
+    with pytest.raises(BrokerUnavailable, match="gone"):
+        await ahead.take(10)
+    await ahead.stop()
+
+
 async def test_after_a_stop_nothing_is_read_any_more(log: Log) -> None:
     ahead = ReadAhead(log, most=10)
     await settled()
