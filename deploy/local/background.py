@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from deploy.local import children
 from deploy.local.errors import DidNotStart, LocalError
 from deploy.local.state import ROOT, State
@@ -82,10 +84,18 @@ def stop(state: State) -> int:
     print("stopping …", flush=True)
     with suppress(ProcessLookupError):
         os.kill(holder, signal.SIGTERM)
-    if not _wait(lambda: state.holder() != holder, STOP_S):
+    # It lets go of the directory as the last thing that it does, and is a process for a moment longer.
+    if not _wait(lambda: state.holder() != holder and _is_gone(holder), STOP_S):
         raise LocalError(f"process {holder} did not stop within {STOP_S:.0f} s")
     print("stopped")
     return 0
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _show_until_up(state: State, child: subprocess.Popen[bytes], log: Path) -> int:
