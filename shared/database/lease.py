@@ -55,8 +55,8 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """The partition's row, read under its lock."""
+class Stored:
+    """Whose a partition is, and where its owner goes on."""
 
     owner: str | None
     epoch: int
@@ -205,19 +205,6 @@ async def begin_at(
     )
 
 
-async def hold(connection: Connection, partition: Partition) -> Held | None:
-    """Lock the partition's row until the transaction ends, and return what it says."""
-    row = await connection.fetchrow(
-        """
-        SELECT owner, epoch, next_offset FROM consumer_partition
-        WHERE grp = $1 AND topic = $2 AND part = $3
-        FOR UPDATE
-        """,
-        *_key(partition),
-    )
-    return None if row is None else Held(row["owner"], row["epoch"], row["next_offset"])
-
-
 async def begin_holding(
     connection: Connection, partition: Partition, worker: str, *, epoch: int, next_offset: int
 ) -> bool:
@@ -242,32 +229,38 @@ async def begin_holding(
     return True
 
 
-async def advance(connection: Connection, partition: Partition, progress: Progress) -> None:
-    """Store how far the partition is folded; its watermark never falls.
-
-    No condition on owner or epoch: the lock is the one fence, and a second one here would hide from the
-    tests that the first had gone.
-    """
-    await connection.execute(_advancing(partition, progress))
+async def stored(connection: Connection, partition: Partition) -> Stored | None:
+    """Return what the partition's row says, without a lock."""
+    row = await connection.fetchrow(
+        """
+        SELECT owner, epoch, next_offset FROM consumer_partition
+        WHERE grp = $1 AND topic = $2 AND part = $3
+        """,
+        *_key(partition),
+    )
+    return None if row is None else Stored(row["owner"], row["epoch"], row["next_offset"])
 
 
 async def advance_and_commit(
     connection: Connection, partition: Partition, progress: Progress
 ) -> None:
-    """Do the same as the last thing of what `begin_holding` began: in one round trip."""
-    await connection.execute(f"{_advancing(partition, progress)}; COMMIT")
+    """Store how far the partition is folded, its watermark never falling, and commit: in one round trip.
 
-
-def _advancing(partition: Partition, progress: Progress) -> str:
-    return f"""
+    No condition on owner or epoch: what `begin_holding` holds is the one fence, and a second one here would
+    hide from the tests that the first had gone.
+    """
+    await connection.execute(
+        f"""
         UPDATE consumer_partition
         SET next_offset = {literal(progress.next_offset)},
             watermark = greatest(watermark, {literal(progress.watermark)}),
             end_offset = coalesce({literal(progress.end_offset)}, end_offset),
             folded_at = {literal(progress.folded_at)},
             folded_until = greatest(folded_until, {literal(progress.folded_until)})
-        WHERE {_is(partition)}
-    """  # noqa: S608  literals, which are quoted
+        WHERE {_is(partition)};
+        COMMIT
+        """  # noqa: S608  literals, which are quoted
+    )
 
 
 async def folded_until(

@@ -1,7 +1,8 @@
 """Connections for work that is shared by leases: bounded in every wait, so that none hangs."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
@@ -48,6 +49,18 @@ async def close(connection: Connection) -> None:
         await asyncio.wait_for(connection.close(), CLOSE_S)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
         connection.terminate()
+
+
+@asynccontextmanager
+async def savepoint(connection: Connection) -> AsyncIterator[None]:
+    """Undo what was done within, and no more, where it fails. Within a transaction; not within another one."""
+    await connection.execute("SAVEPOINT piece")
+    try:
+        yield
+    except BaseException:
+        await connection.execute("ROLLBACK TO SAVEPOINT piece; RELEASE SAVEPOINT piece")
+        raise
+    await connection.execute("RELEASE SAVEPOINT piece")
 
 
 async def roll_back(connection: Connection) -> None:

@@ -1,6 +1,6 @@
 """One turn of a lane: everything that a batch does, in one fenced transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -34,6 +34,9 @@ class Folded:
 
     applied: Applied
     refused_in_a_row: int
+
+
+Apply = Callable[[Batch], Awaitable[Applied]]
 
 
 class Fold:
@@ -78,7 +81,7 @@ class Fold:
     async def _fold(self, turn: Turn) -> Folded:
         with translated():
             try:
-                return await self._transact(turn)
+                return await self._transact(turn, self._apply_whole)
             except (RetryableError, TooManyRefused):
                 raise
             except (
@@ -86,14 +89,13 @@ class Fold:
             ):  # one of the three places: a record that can't be applied, whatever it did
                 if not turn.batch.records:
                     raise
-            return await self._transact_isolating(turn)
+            return await self._transact(turn, self._apply_in_pieces)
 
-    async def _transact(self, turn: Turn) -> Folded:
-        """Apply the batch as one. A small one feels each round trip: the fence and the commit share theirs."""
+    async def _transact(self, turn: Turn, apply: Apply) -> Folded:
+        """A small batch feels each round trip: the fence goes with BEGIN, and the offset with COMMIT."""
         try:
-            await self._begin(turn.position)
-            with translated():
-                applied = await self._work.apply(self._connection, turn.batch)
+            await self._stand_the_fence(turn.position)
+            applied = await apply(turn.batch)
             in_a_row = await self._keep(turn, applied)
             progress = _progress(turn, applied)
             await lease.advance_and_commit(self._connection, self._partition, progress)
@@ -103,40 +105,27 @@ class Fold:
         self._refused_in_a_row = in_a_row
         return Folded(applied, in_a_row)
 
-    async def _transact_isolating(self, turn: Turn) -> Folded:
-        """Apply the batch in pieces, each in a savepoint."""
-        async with self._connection.transaction():
-            await self._stand_the_fence(turn.position)
-            batch = replace(turn.batch, watermark=None)
-            applied = await apply_halving(self._work, self._connection, batch)
-            in_a_row = await self._keep(turn, applied)
-            await lease.advance(self._connection, self._partition, _progress(turn, applied))
-        self._refused_in_a_row = in_a_row
-        return Folded(applied, in_a_row)
+    async def _apply_whole(self, batch: Batch) -> Applied:
+        with translated():
+            return await self._work.apply(self._connection, batch)
 
-    async def _begin(self, position: int) -> None:
+    async def _apply_in_pieces(self, batch: Batch) -> Applied:
+        return await apply_halving(self._work, self._connection, replace(batch, watermark=None))
+
+    async def _stand_the_fence(self, position: int) -> None:
         """Lock the partition's row to the end of the transaction, and go on only if it is still ours.
 
         The offset must equal the position: after a fail-over of the database it may have gone back.
         """
-        if not await lease.begin_holding(
-            self._connection,
-            self._partition,
-            self._worker,
-            epoch=self._claim.epoch,
-            next_offset=position,
+        epoch = self._claim.epoch
+        if await lease.begin_holding(
+            self._connection, self._partition, self._worker, epoch=epoch, next_offset=position
         ):
-            async with self._connection.transaction():
-                await self._stand_the_fence(position)
-            raise PositionMoved(f"{self._partition}: was not at {position} a moment ago")
-
-    async def _stand_the_fence(self, position: int) -> None:
-        """Do the same within a transaction, and say what is wrong."""
-        held = await lease.hold(self._connection, self._partition)
-        if held is None or (held.owner, held.epoch) != (self._worker, self._claim.epoch):
-            raise LaneFenced(f"{self._partition}: held {held}, claimed epoch {self._claim.epoch}")
-        if held.next_offset != position:
-            raise PositionMoved(f"{self._partition}: stored {held.next_offset}, here {position}")
+            return
+        held = await lease.stored(self._connection, self._partition)
+        if held is None or (held.owner, held.epoch) != (self._worker, epoch):
+            raise LaneFenced(f"{self._partition}: held {held}, claimed epoch {epoch}")
+        raise PositionMoved(f"{self._partition}: stored {held.next_offset}, here {position}")
 
     async def _keep(self, turn: Turn, applied: Applied) -> int:
         """Write what the batch leaves behind; return how many records in a row are refused now."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from shared.database import session
 from shared.database.connection import Connection, translated
 from shared.errors import PermanentError, RejectedByStore, RetryableError
 from shared.kafka.records import Record
@@ -34,7 +35,7 @@ async def apply_halving(work: LaneWork, connection: Connection, batch: Batch) ->
 async def _apply_piece(work: LaneWork, connection: Connection, batch: Batch) -> list[Applied]:
     try:
         with translated():
-            async with connection.transaction():
+            async with session.savepoint(connection):
                 return [await work.apply(connection, batch)]
     except RetryableError:
         raise

@@ -73,7 +73,7 @@ class Mutation:
 FENCE = Mutation(
     "fence",
     "shared/lanes/fold.py",
-    "await self._begin(turn.position)",
+    "await self._stand_the_fence(turn.position)",
     'await self._connection.execute("BEGIN")',
     shows=(r.STALE_OWNER, r.TORN_LEDGER),
     faults=(faults.claim_by_force,),
@@ -82,8 +82,8 @@ OFFSET = Mutation(
     "offset",
     "shared/lanes/fold.py",
     "await lease.advance_and_commit(self._connection, self._partition, progress)",
-    'await self._connection.execute("COMMIT")\n'
-    "            await lease.advance(self._connection, self._partition, progress)",
+    'await self._connection.execute("COMMIT; BEGIN")\n'
+    "            await lease.advance_and_commit(self._connection, self._partition, progress)",
     shows=(r.OFFSET_APART, r.TORN_LEDGER),
     faults=(faults.kill_segmenter,),
     pause_s=3.0,
