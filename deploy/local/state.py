@@ -44,9 +44,7 @@ class State:
         self.clock_file = self.directory / "clock.json"
         self.postgres = self.directory / "postgres"
         self.kafka = self.directory / "kafka"
-        self.imports = (
-            self.directory / "import"
-        )  # how far each import got: into the data that lie here
+        self.imports = self.directory / "import"  # how far each got into the data that lie here
         self.cdnow = self.directory / "cdnow"  # the state directory of that demo's own system
         self._run_file = self.directory / "run.json"
         self._keys_file = self.directory / "secrets.json"

@@ -1,9 +1,9 @@
 """What every answer has in common: its age, its cursor, and the texts and instants it is asked with."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
@@ -11,11 +11,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from services.api.domain.cursor import BadCursor, read_cursor, write_cursor
 from services.api.domain.freshness import Freshness, freshness
 from services.api.usecases.ports import At, Snapshot
-from shared.clock import Clock
+from shared.clock import EARLIEST, LATEST, Clock
 from shared.http.problems import Problem
 from shared.observability import metrics as m
 from shared.observability.metrics import Metrics
 
+DateOrInstant = TypeVar("DateOrInstant", bound=date)
 LONGEST_TEXT = 200
 LARGEST_PAGE = 500
 _COMPACT_DATE = len("20261124")
@@ -72,6 +73,14 @@ def _instant_in(text: str) -> datetime | None:
         return datetime.fromisoformat(text)
     except ValueError:
         return None
+
+
+def in_product_time(given: DateOrInstant) -> DateOrInstant:
+    """Return it if the product's clock can show it; an instant must be in UTC. Raises ValueError."""
+    day = given.date() if isinstance(given, datetime) else given
+    if not EARLIEST.date() <= day < LATEST.date():
+        raise ValueError("lies outside the years 1970 to 2199")
+    return given
 
 
 def _aware(instant: datetime) -> datetime:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
@@ -21,7 +21,7 @@ from services.api.domain.policies import (
 )
 from services.api.inbound import jobs_http
 from services.api.inbound.access import Principal
-from services.api.inbound.answers import Instant, NoParameters, Words
+from services.api.inbound.answers import Instant, NoParameters, Words, in_product_time
 from services.api.inbound.jobs_http import Job
 from services.api.inbound.json_bodies import described_as, read_body, read_no_body
 from services.api.inbound.policies_http import (
@@ -32,7 +32,7 @@ from services.api.inbound.policies_http import (
     unknown_policy,
 )
 from services.api.usecases.change_policies import Doing, PolicyChanges
-from shared.clock import EARLIEST, LATEST, Clock
+from shared.clock import Clock
 from shared.http.problems import Problem, answers
 from shared.thresholds import LONGEST, InvalidThresholds, Thresholds
 
@@ -79,16 +79,10 @@ class PolicyToRollBackTo(BaseModel, extra="forbid"):
     note: Words = Field(description="why")
 
 
-def _in_product_time(instant: datetime) -> datetime:
-    if not EARLIEST <= instant < LATEST:
-        raise ValueError("lies outside the years 1970 to 2199")
-    return instant
-
-
 class PreviewAsked(BaseModel, extra="forbid"):
     """The parameters of a preview."""
 
-    at: Annotated[Instant, AfterValidator(_in_product_time)] | None = Field(
+    at: Annotated[Instant, AfterValidator(in_product_time)] | None = Field(
         None, description="as if activated then; unset: now"
     )
 

@@ -12,8 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from services.api.domain.counts import Dimension, Group
 from services.api.domain.cursor import write_cursor
 from services.api.domain.periods import Period, starts
-from services.api.inbound.answers import Cursor, key_behind
-from shared.clock import EARLIEST, LATEST
+from services.api.inbound.answers import Cursor, in_product_time, key_behind
 from shared.http.problems import Problem
 
 MOST_PERIODS = 400
@@ -36,13 +35,7 @@ def _iso_date(given: object) -> date:
         raise ValueError("is not a date such as 2026-11-24") from None
 
 
-def _within_bounds(day: date) -> date:
-    if not EARLIEST.date() <= day < LATEST.date():
-        raise ValueError("lies outside the years 1970 to 2199")
-    return day
-
-
-Day = Annotated[date, BeforeValidator(_iso_date), AfterValidator(_within_bounds)]
+Day = Annotated[date, BeforeValidator(_iso_date), AfterValidator(in_product_time)]
 Groups = Annotated[int, Query(ge=1, le=100, description="groups of a page, where `by` is given")]
 
 

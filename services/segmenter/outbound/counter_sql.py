@@ -72,8 +72,7 @@ _ADD = f"""
 WITH months AS ({_ADD_MONTHS}), flown AS ({_ADD_FLOWS}), kept AS ({_ADD_RETENTION})
 {_ADD_ACTIVE}
 """
-_COLUMNS = 6  # of each table
-_NO_CELLS = ["{}"] * _COLUMNS
+_NO_CELLS = ["{}"] * 6  # the columns of any of the tables
 
 
 class CounterStore:

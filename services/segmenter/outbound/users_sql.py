@@ -128,7 +128,6 @@ _LIFECYCLES = {each.value: each for each in Lifecycle}
 
 def columns(profiles: Sequence[Profile]) -> list[str]:
     """Return the users as one array per column, in the order of `ADD` and `SAVE`."""
-    deadlines = [profile.deadline for profile in profiles]
     return [
         text_array([profile.user_id for profile in profiles]),
         number_array([profile.part for profile in profiles]),
@@ -138,8 +137,7 @@ def columns(profiles: Sequence[Profile]) -> list[str]:
         text_array([_earlier(profile.spans) for profile in profiles]),
         word_array([profile.lifecycle for profile in profiles]),
         instant_array([profile.lifecycle_since for profile in profiles]),
-        instant_array([None if each is None else each.at for each in deadlines]),
-        word_array([None if each is None else each.to for each in deadlines]),
+        *_deadline_columns(profiles),
         number_array([profile.event_count for profile in profiles]),
         instant_array([profile.known_at for profile in profiles]),
         number_array([profile.policy_version for profile in profiles]),
@@ -156,12 +154,10 @@ def columns(profiles: Sequence[Profile]) -> list[str]:
 
 def extended_columns(profiles: Sequence[Profile]) -> list[str]:
     """Return what further activity moves, as one array per column, in the order of `EXTEND`."""
-    deadlines = [profile.deadline for profile in profiles]
     return [
         text_array([profile.user_id for profile in profiles]),
         instant_array([profile.spans[-1].end for profile in profiles]),
-        instant_array([None if each is None else each.at for each in deadlines]),
-        word_array([None if each is None else each.to for each in deadlines]),
+        *_deadline_columns(profiles),
         number_array([profile.event_count for profile in profiles]),
         instant_array([profile.known_at for profile in profiles]),
     ]
@@ -169,13 +165,11 @@ def extended_columns(profiles: Sequence[Profile]) -> list[str]:
 
 def aged_columns(profiles: Sequence[Profile]) -> list[str]:
     """Return what time moves, as one array per column, in the order of `AGE`."""
-    deadlines = [profile.deadline for profile in profiles]
     return [
         text_array([profile.user_id for profile in profiles]),
         word_array([profile.lifecycle for profile in profiles]),
         instant_array([profile.lifecycle_since for profile in profiles]),
-        instant_array([None if each is None else each.at for each in deadlines]),
-        word_array([None if each is None else each.to for each in deadlines]),
+        *_deadline_columns(profiles),
     ]
 
 
@@ -221,3 +215,11 @@ def no_user_of(row: Mapping[str, Any]) -> NoUser:
 
 def _earlier(spans: Spans) -> str:
     return instant_array([at for span in spans[:-1] for at in (span.start, span.end)])
+
+
+def _deadline_columns(profiles: Sequence[Profile]) -> list[str]:
+    deadlines = [profile.deadline for profile in profiles]
+    return [
+        instant_array([None if each is None else each.at for each in deadlines]),
+        word_array([None if each is None else each.to for each in deadlines]),
+    ]

@@ -100,7 +100,7 @@ async def known_users(
     async with world.database() as made:
         connection = await asyncpg.connect(made.owner)
         try:
-            await add_known(connection, _records(users, last_seen, prefix))
+            await add_known(connection, records(range(users), last_seen, prefix))
             await connection.execute("VACUUM ANALYZE users")
         finally:
             await connection.close()
@@ -114,7 +114,8 @@ async def add_known(connection: Connection, given: Iterable[Known]) -> None:
     await connection.execute(insert_of(await values_of(connection), "given"))
 
 
-def _records(users: int, last_seen: LastSeen, prefix: str) -> Iterator[Known]:
-    for number in range(users):
+def records(numbers: Iterable[int], last_seen: LastSeen, prefix: str) -> Iterator[Known]:
+    """Yield the users of these numbers, each with the partition by which they come."""
+    for number in numbers:
         user = user_id(number, prefix=prefix)
         yield user, partition_of(user.encode(), topics.DEFAULT_PARTITIONS), last_seen(number)

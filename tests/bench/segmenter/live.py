@@ -27,7 +27,7 @@ from shared.kafka.partitioner import partition_of
 from shared.process import tune_collector
 from tests.bench.figures import percentile
 from tests.bench.segmenter.backlog import envelope
-from tests.bench.segmenter.known import Known
+from tests.bench.segmenter.known import Known, records
 from tests.bench.segmenter.workload import sessions, user_id, user_numbers
 
 LOOK_EVERY_S = 0.0015
@@ -42,11 +42,9 @@ Sample = tuple[float, float]  # when it was sent (monotonic), and the millisecon
 
 
 def live_users(last_seen: datetime) -> Iterator[Known]:
-    """Yield those of the users who were seen before."""
-    for number in range(USERS):
-        if number % NEW_IN:
-            user = user_id(number, prefix="live")
-            yield user, partition_of(user.encode(), topics.DEFAULT_PARTITIONS), last_seen
+    """Return those of the users who were seen before."""
+    known = (number for number in range(USERS) if number % NEW_IN)
+    return records(known, lambda _number: last_seen, "live")
 
 
 class Sending:
