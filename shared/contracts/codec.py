@@ -20,9 +20,17 @@ decode_transition: Final = msgspec.json.Decoder(TransitionMessage).decode
 decode_alert: Final = msgspec.json.Decoder(AlertMessage).decode
 
 
+# What the decoders raise where bytes are not a message; `why` says it in one line.
+UNDECODABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+
+def why(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
 def why_undecodable(decode: Callable[[bytes], M], value: bytes) -> M | str:
     """Return the message, or one line on why the bytes are not one. Never raises."""
     try:
         return decode(value)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        return f"{type(error).__name__}: {error}"
+    except UNDECODABLE as error:
+        return why(error)

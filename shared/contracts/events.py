@@ -19,7 +19,7 @@ class EventFlag(StrEnum):
     NO_TIMESTAMP = "no_timestamp"
 
 
-class EventEnvelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class EventEnvelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One accepted event.
 
     `timestamp` is when it happened, corrected for the client's clock; `received_at` is when ingest

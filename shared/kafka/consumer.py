@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
@@ -18,6 +19,7 @@ from aiokafka.errors import (
 )
 
 from shared.errors import BrokerUnavailable, LogTruncated
+from shared.kafka import aiokafka_private as private
 from shared.kafka.log_noise import quieten_aiokafka
 from shared.kafka.records import Record
 from shared.kafka.topic_ids import TopicIdRequest
@@ -53,6 +55,7 @@ class PartitionConsumer:
         self._place = TopicPartition(topic, part)
         self._assigned = False
         quieten_aiokafka()
+        private.teach_to_make()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             client_id=client_id,
@@ -65,6 +68,7 @@ class PartitionConsumer:
             fetch_max_wait_ms=150,
             fetch_max_bytes=2 * FETCH_BYTES,
             max_partition_fetch_bytes=FETCH_BYTES,
+            value_deserializer=private.Maker(_record_of),
         )
 
     async def start(self) -> None:
@@ -116,11 +120,7 @@ class PartitionConsumer:
                 self._place, timeout_ms=int(timeout_s * 1000), max_records=limit
             )
             next_offset = await self._consumer.position(self._place)
-        records = [
-            Record(raw.offset, raw.timestamp, raw.key, raw.value or b"", raw.headers)
-            for raw in found.get(self._place, ())
-        ]
-        return Fetched(records, next_offset)
+        return Fetched(found.get(self._place, ()), next_offset)
 
     async def incarnation(self) -> str | None:
         """Ask the broker which making of the topic this is. Raises BrokerUnavailable."""
@@ -157,6 +157,10 @@ async def partition_counts(
     finally:
         with suppress(KafkaError, OSError, TimeoutError):
             await asyncio.wait_for(client.close(), STOP_S)
+
+
+def _record_of(raw: Any) -> Record:
+    return Record(raw.offset, raw.timestamp, raw.key, raw.value or b"", tuple(raw.headers))
 
 
 @contextmanager

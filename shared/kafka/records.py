@@ -1,10 +1,11 @@
 """A record as read from the log."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record; `timestamp_ms` is product time in milliseconds since 1970."""
 
     offset: int

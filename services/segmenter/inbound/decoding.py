@@ -8,7 +8,7 @@ import msgspec
 
 from services.segmenter.usecases.ports import Folding
 from shared.clock import EARLIEST, LATEST
-from shared.contracts.codec import decode_event, why_undecodable
+from shared.contracts.codec import UNDECODABLE, decode_event, why
 from shared.contracts.events import EVENT_VERSION, EventEnvelope
 from shared.kafka.records import Record
 from shared.lanes.work import Refused
@@ -34,38 +34,20 @@ def decode(records: Sequence[Record]) -> Decoded:
     events: list[Folding] = []
     refused: list[Refused] = []
     for record in records:
-        event = why_undecodable(decode_event, record.value)
-        if isinstance(event, str):
-            refused.append(Refused(record, "undecodable", None, event))
-        elif _is_plain(event):
+        value = record.value
+        try:
+            event = decode_event(value)
+        except UNDECODABLE as error:
+            refused.append(Refused(record, "undecodable", None, why(error)))
+            continue
+        # U+0000 comes escaped: JSON's texts hold no control characters as they are.
+        if _is_plain(event) and b"\\" not in value:
             events.append(Folding(event, record.offset))
         elif fault := _fault(event) or _fault_of_time(event):
             refused.append(Refused(record, *fault))
         else:
             events.append(Folding(_in_utc(event), record.offset))
-    if _holds_nul(events):
-        return _without_nul(events, refused, records)
     return Decoded(events, refused)
-
-
-def _holds_nul(events: Sequence[Folding]) -> bool:
-    """Look for U+0000 in all ids at once, which is far cheaper than in each."""
-    return "\x00" in "".join(
-        [f"{event.source}{event.event_id}{event.user_id}" for event, _ in events]
-    )
-
-
-def _without_nul(
-    events: Sequence[Folding], refused: Sequence[Refused], records: Sequence[Record]
-) -> Decoded:
-    faults = {offset: fault for event, offset in events if (fault := _fault(event))}
-    return Decoded(
-        [each for each in events if each.offset not in faults],
-        [
-            *refused,
-            *(Refused(each, *faults[each.offset]) for each in records if each.offset in faults),
-        ],
-    )
 
 
 def _is_plain(event: EventEnvelope) -> bool:

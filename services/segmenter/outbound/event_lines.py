@@ -28,9 +28,10 @@ def event_lines(events: Sequence[Folding], *, part: int) -> Iterator[bytes]:
 def _pieces(events: Sequence[Folding], part: int) -> list[bytes | msgspec.Raw]:
     """Return each line in three pieces: what we say of the event, the client's own bytes, the end."""
     pieces: list[bytes | msgspec.Raw] = []
-    received = instant_texts([event.received_at for event, _ in events])
-    happened = instant_texts([event.timestamp for event, _ in events])
-    for (event, offset), received_at, timestamp in zip(events, received, happened, strict=True):
+    received = instant_texts([each.event.received_at for each in events])
+    happened = instant_texts([each.event.timestamp for each in events])
+    for each, received_at, timestamp in zip(events, received, happened, strict=True):
+        event = each.event
         flags = ",".join(event.flags) if event.flags else ""
         said = (
             f"{event.source}\t{event.event_id}\t{received_at}\t{event.user_id}\t"
@@ -38,7 +39,7 @@ def _pieces(events: Sequence[Folding], part: int) -> list[bytes | msgspec.Raw]:
             f"{timestamp}\t"
             f"{NULL if event.anonymous_id is None else event.anonymous_id}\t"
             f"{'t' if event.active else 'f'}\t{'t' if event.historical else 'f'}\t"
-            f"{{{flags}}}\t{part}\t{offset}\t"
+            f"{{{flags}}}\t{part}\t{each.offset}\t"
         )
         pieces += (said.encode(), event.payload, b"\n")
     return pieces
@@ -49,20 +50,21 @@ def _is_plain(events: Sequence[Folding]) -> bool:
 
     Of what must be escaped only the backslash is printable; JSON has no control characters within strings.
     """
+    bare = [each.event for each in events]
     texts = "".join(
         [
             f"{event.source}{event.event_id}{event.user_id}{event.name}{event.anonymous_id}"
-            for event, _ in events
+            for event in bare
         ]
     )
     if not texts.isprintable() or "\\" in texts:
         return False
-    payloads = b"".join([event.payload for event, _ in events])
+    payloads = b"".join([event.payload for event in bare])
     return not any(each in payloads for each in (b"\\", b"\n", b"\t", b"\r"))
 
 
 def _escaped(events: Sequence[Folding]) -> list[Folding]:
-    return [Folding(_escaped_event(event), offset) for event, offset in events]
+    return [Folding(_escaped_event(each.event), each.offset) for each in events]
 
 
 def _escaped_event(event: EventEnvelope) -> EventEnvelope:

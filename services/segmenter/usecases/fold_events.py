@@ -91,7 +91,7 @@ async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
     if not events:
         return Folded(History())
     occasion, store = scene.occasion, scene.store
-    claims = claims_of([event for event, _ in events if event.type is not _TRACK])
+    claims = claims_of([each.event for each in events if each.event.type is not _TRACK])
     touched = {each.event.user_id for each in events if each.event.active}
     # Locked before the log is asked: what another lane folds for these users is in it by then.
     locked = await store.lock(touched | ids_in(claims) if claims else touched)
@@ -124,18 +124,24 @@ async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
     return Folded(history, len(fresh) - inactive, len(events) - len(fresh), inactive, fresh, merged)
 
 
-async def _without_repeats(events: Sequence[Folding], *, store: Store) -> list[Folding]:
+async def _without_repeats(events: Sequence[Folding], *, store: Store) -> Sequence[Folding]:
     """Return the events whose id neither the log nor an earlier one of the batch has."""
+    first = {(each.event.source, each.event.event_id): each for each in events}
+    if len(first) < len(events):
+        events = _first_of_each(events)
+        first = {each.key: each for each in events}
+    known = await store.known(first.keys(), since=_looked_up_since(events))
+    return [each for key, each in first.items() if key not in known] if known else events
+
+
+def _first_of_each(events: Sequence[Folding]) -> Sequence[Folding]:
     first: dict[EventKey, Folding] = {}
     for each in events:
-        first.setdefault((each.event.source, each.event.event_id), each)
-    known = await store.known(first.keys(), since=_looked_up_since(events))
-    if known:
-        return [each for key, each in first.items() if key not in known]
+        first.setdefault(each.key, each)
     return list(first.values())
 
 
-async def _not_in_log(events: Sequence[Folding], *, store: Store) -> list[Folding]:
+async def _not_in_log(events: Sequence[Folding], *, store: Store) -> Sequence[Folding]:
     known = await store.known([each.key for each in events], since=_looked_up_since(events))
     return [each for each in events if each.key not in known]
 
@@ -147,7 +153,8 @@ def _looked_up_since(events: Collection[Folding]) -> datetime:
 def _activity_of(events: Iterable[Folding], locked: Locked) -> dict[str, _Activity]:
     """Group the events that are something a user did (Segment's `context.active` says what is not)."""
     users: dict[str, _Activity] = defaultdict(_Activity)
-    for event, _ in events:
+    for each in events:
+        event = each.event
         if event.active:
             users[event.user_id].events.append(event)
     for user_id in users.keys() & locked.others.keys():

@@ -6,6 +6,8 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+import msgspec
+
 from services.segmenter.domain.counters import Cells
 from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.policy import Policies
@@ -29,7 +31,7 @@ class NoRoomYet(RetryableError):
         self.months = frozenset(months)
 
 
-class Folding(NamedTuple):
+class Folding(msgspec.Struct, frozen=True, gc=False):
     """An event with its place in the log."""
 
     event: EventEnvelope

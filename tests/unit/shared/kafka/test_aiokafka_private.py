@@ -7,6 +7,7 @@ from importlib.metadata import version
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import (
     NotLeaderForPartitionError,
     ProducerClosed,
@@ -15,7 +16,8 @@ from aiokafka.errors import (
 )
 from aiokafka.producer.message_accumulator import MessageBatch
 from aiokafka.producer.sender import SendProduceReqHandler
-from aiokafka.structs import TopicPartition
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from shared.kafka import aiokafka_private as private
 
@@ -108,3 +110,40 @@ def test_an_invalid_record_is_told_from_an_unknown_error() -> None:
 
     assert for_code(87) is private.InvalidRecord
     assert not for_code(87).retriable
+
+
+def fetched(deserializer: object) -> list[object]:
+    """What a consumer with this deserializer hands out of a batch of two records."""
+    builder = private.new_batch(10_000)
+    builder.append(timestamp=17, key=b"k", value=b"v", headers=[("h", b"1")])
+    builder.append(timestamp=18, key=None, value=None, headers=[])
+    records = PartitionRecords(
+        TopicPartition("t", 0),
+        MemoryRecords(bytes(builder._build())),
+        [],
+        0,
+        None,
+        deserializer,
+        True,
+        0,
+    )
+    return list(records)
+
+
+def test_a_consumer_with_a_maker_hands_out_what_that_makes_of_each_record() -> None:
+    private.teach_to_make()
+    maker = private.Maker(lambda raw: (raw.offset, raw.timestamp, raw.key, raw.value, raw.headers))
+
+    assert fetched(maker) == [(0, 17, b"k", b"v", [("h", b"1")]), (1, 18, None, None, [])]
+
+
+@pytest.mark.parametrize("deserializer", [None, lambda value: value])
+def test_a_consumer_without_one_hands_out_what_it_always_does(deserializer: object) -> None:
+    private.teach_to_make()
+
+    first, second = fetched(deserializer)
+
+    assert isinstance(first, ConsumerRecord)
+    assert (first.offset, first.timestamp, first.key, first.value) == (0, 17, b"k", b"v")
+    assert isinstance(second, ConsumerRecord)
+    assert (second.topic, second.offset, second.value) == ("t", 1, None)
