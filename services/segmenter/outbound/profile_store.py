@@ -76,6 +76,8 @@ class PostgresStore:
     def __init__(self, connection: Connection, merges: KnownMerges | None = None) -> None:
         self._connection = connection
         self._merges = merges or KnownMerges()
+        # Where the rows lie that are locked; whoever is written since has moved.
+        self._places: dict[str, users_sql.Place] = {}
 
     async def rules(self) -> Rules:
         with translated():
@@ -117,7 +119,8 @@ class PostgresStore:
 
     async def _lock(self, user_ids: Collection[str]) -> Locked:
         with translated():
-            rows = await self._connection.fetch(users_sql.LOCK, text_array(list(user_ids)))
+            rows = await self._connection.fetch(users_sql.LOCK, text_array(sorted(user_ids)))
+        self._note_places(rows)
         profiles, others = {}, {}
         for row in rows:
             if users_sql.merged_into(row) is None:
@@ -141,8 +144,9 @@ class PostgresStore:
             if not found:
                 return Due((), 0)
             taken = _as_many_as_fit(found)
-            ids = text_array([row["user_id"] for row in taken])
+            ids = text_array(sorted(row["user_id"] for row in taken))
             rows = await self._connection.fetch(users_sql.LOCK_DUE, part, until, ids)
+        self._note_places(rows)
         return Due(
             [users_sql.profile_of(row) for row in rows],
             len(taken),
@@ -162,18 +166,36 @@ class PostgresStore:
         return {row["user_id"] for row in rows}
 
     async def save_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
+        for each in profiles:
+            self._places.pop(each.user_id, None)
         with translated():
             await self._connection.execute(users_sql.SAVE, *users_sql.columns(profiles), now)
 
     async def extend_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
-        with translated():
-            await self._connection.execute(
-                users_sql.EXTEND, *users_sql.extended_columns(profiles), now
-            )
+        columns = users_sql.extended_columns(profiles)
+        await self._write(
+            profiles, (*columns, now), there=users_sql.EXTEND_THERE, by_id=users_sql.EXTEND
+        )
 
     async def age_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
+        columns = users_sql.aged_columns(profiles)
+        await self._write(profiles, (*columns, now), there=users_sql.AGE_THERE, by_id=users_sql.AGE)
+
+    async def _write(
+        self, profiles: Sequence[Profile], given: Sequence[object], *, there: str, by_id: str
+    ) -> None:
+        """Write locked users where their rows lie. Who is not there was written since: then all by their ids."""
+        places = [self._places.pop(each.user_id, None) for each in profiles]
+        known = [place for place in places if place is not None]
         with translated():
-            await self._connection.execute(users_sql.AGE, *users_sql.aged_columns(profiles), now)
+            if len(known) == len(places):
+                column = users_sql.places_column(known)
+                if await self._connection.execute(there, column, *given) == f"UPDATE {len(places)}":
+                    return
+            await self._connection.execute(by_id, users_sql.ids_column(profiles), *given)
+
+    def _note_places(self, rows: Iterable[asyncpg.Record]) -> None:
+        self._places |= {row[0]: users_sql.place_of(row) for row in rows}
 
     async def count(self, cells: Cells, *, part: int | None) -> None:
         shard = JOBS_SHARD if part is None else shard_of(part)
