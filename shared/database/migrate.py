@@ -34,8 +34,8 @@ class MigrateSettings(CommonSettings, PostgresSettings):
     api_password: SecretStr = Field(description="password of the role ebbtide_api")
 
 
-async def migrate(dsn: str) -> None:
-    """Apply every migration that the database lacks. Raises asyncpg's errors as they are."""
+async def migrate(dsn: str, *, to: str = "head") -> None:
+    """Apply every migration that the database lacks, up to one. Raises asyncpg's errors as they are."""
     engine = create_async_engine(
         dsn.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool
     )
@@ -43,7 +43,7 @@ async def migrate(dsn: str) -> None:
     try:
         await guard.execute("SELECT pg_advisory_lock($1)", _LOCK)
         async with engine.connect() as connection:
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(_upgrade, to)
             await connection.commit()
     finally:
         await guard.close()
@@ -64,11 +64,11 @@ async def set_passwords(dsn: str, passwords: dict[str, str]) -> None:
         await connection.close()
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, to: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 async def _run(settings: MigrateSettings) -> None:

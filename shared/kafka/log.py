@@ -1,9 +1,11 @@
 """What a writer may expect of the log: the port that the durable log and its fake both keep."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 
 class Outcome(StrEnum):
@@ -16,15 +18,14 @@ class Outcome(StrEnum):
     RETRY = "retry"  # unknown: it may still be written; try again, readers drop repeats
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(msgspec.Struct, frozen=True):
     """One record to append. The partition follows from `key` (murmur2, as every Kafka client's)."""
 
     topic: str
     key: bytes | None
     value: bytes
     timestamp_ms: int
-    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    headers: list[tuple[str, bytes]] = msgspec.field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

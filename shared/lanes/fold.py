@@ -150,10 +150,8 @@ class Fold:
 
     async def _send(self, applied: Applied) -> None:
         if applied.messages:
-            messages = [(each.topic, each.key, each.value, each.at) for each in applied.messages]
-            await outbox.insert(
-                self._connection, self._partition.group, self._partition.part, messages=messages
-            )
+            group, part = self._partition.group, self._partition.part
+            await outbox.insert(self._connection, group, part, messages=applied.messages)
 
     async def _write_ledger(self, turn: Turn) -> None:
         if self._keeps_ledger and turn.next_offset != turn.position:

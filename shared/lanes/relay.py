@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
+import msgspec
+
 from shared.contracts.dead_letters import DeadLetter
 from shared.database import dead_letters, outbox, session
 from shared.database.connection import Connection, translated
@@ -25,6 +27,15 @@ _logger = log(__name__)
 
 _FOR_GOOD = (Outcome.TOO_LARGE, Outcome.INVALID)
 SEND_DEADLINE_S = 4.0
+
+
+class _Waiting(msgspec.Struct, frozen=True, gc=False):
+    """A message of a row, and its place there."""
+
+    row: OutboxRow
+    place: int
+    key: bytes
+    value: bytes
 
 
 class Relay:
@@ -81,23 +92,23 @@ class Relay:
                 await self._rest()
 
     async def _send(self, connection: Connection, rows: Sequence[OutboxRow]) -> bool:
-        """Send the rows and delete what is settled; return whether all of them were."""
-        outcomes = await self._log.append_many(
-            [_record(row) for row in rows], deadline_s=SEND_DEADLINE_S
-        )
-        settled = _settled(rows, outcomes)
-        impossible = [
-            (row, outcome)
-            for row, outcome in zip(rows, outcomes, strict=True)
-            if outcome in _FOR_GOOD
-        ]
+        """Send the rows and forget what is settled; return whether all of it was."""
+        messages = _waiting(rows)
+        outcomes = await self._log.append_many(_records(messages), deadline_s=SEND_DEADLINE_S)
+        settled = _settled(messages, outcomes)
+        impossible = [each for each in settled if each[1] in _FOR_GOOD]
         with translated():
-            async with connection.transaction():
-                if impossible:
+            if len(settled) == len(messages) and not impossible:
+                # One statement is a transaction by itself; with few messages round trips are all that it costs.
+                await outbox.delete(connection, [row.id for row in rows])
+            else:
+                async with connection.transaction():
                     await dead_letters.insert(connection, [self._letter(*e) for e in impossible])
-                await outbox.delete(connection, [row.id for row in settled])
-        self._count(settled, impossible)
-        return len(settled) == len(rows)
+                    await _forget(connection, rows, [message for message, _ in settled])
+        self._count(settled)
+        for each in impossible:
+            self._warn(*each)
+        return len(settled) == len(messages)
 
     async def _rest(self) -> None:
         try:
@@ -105,16 +116,17 @@ class Relay:
         except TimeoutError:
             return
 
-    def _letter(self, row: OutboxRow, outcome: Outcome) -> tuple[DeadLetter, dead_letters.Place]:
+    def _letter(self, message: _Waiting, outcome: Outcome) -> tuple[DeadLetter, dead_letters.Place]:
+        row = message.row
         letter = DeadLetter(
-            dead_letter_id=f"{self._group}/outbox/{row.id}",
+            dead_letter_id=f"{self._group}/outbox/{row.id}/{message.place}",
             code=outcome,
             field=None,
             reason=f"the log refuses the message for good: {outcome}",
             origin=self._group,
             refused_at=self._setup.clock.now(),
-            value=row.value,
-            key=row.key,
+            value=message.value,
+            key=message.key,
         )
         # It never got an offset.
         return letter, dead_letters.Place(row.topic, row.part, -1)
@@ -124,29 +136,66 @@ class Relay:
         age = max((now - row.created_at for row in rows), default=timedelta())
         self._setup.metrics.set(m.OUTBOX_OLDEST_SECONDS, age.total_seconds(), self._group)
 
-    def _count(
-        self, settled: Sequence[OutboxRow], impossible: Sequence[tuple[OutboxRow, Outcome]]
-    ) -> None:
-        refused = {row.id for row, _ in impossible}
-        sent = Counter(row.topic for row in settled if row.id not in refused)
-        for topic, number in sent.items():
-            self._setup.metrics.count(m.OUTBOX_SENT, topic, by=number)
-        for row, outcome in impossible:
-            self._setup.metrics.count(m.DEAD_LETTERS, self._group, outcome)
-            _logger.critical("outbox_message_refused", topic=row.topic, id=row.id, why=outcome)
+    def _count(self, settled: Sequence[tuple[_Waiting, Outcome]]) -> None:
+        counted = Counter((message.row.topic, outcome) for message, outcome in settled)
+        for (topic, outcome), number in counted.items():
+            if outcome is Outcome.ACCEPTED:
+                self._setup.metrics.count(m.OUTBOX_SENT, topic, by=number)
+            else:
+                self._setup.metrics.count(m.DEAD_LETTERS, self._group, outcome, by=number)
+
+    def _warn(self, message: _Waiting, why: Outcome) -> None:
+        row, place = message.row, message.place
+        _logger.critical("outbox_message_refused", topic=row.topic, id=row.id, place=place, why=why)
 
 
-def _record(row: OutboxRow) -> LogRecord:
-    return LogRecord(row.topic, row.key, row.value, int(row.created_at.timestamp() * 1000))
+def _waiting(rows: Sequence[OutboxRow]) -> list[_Waiting]:
+    """Return what is to be sent, in its order."""
+    return [
+        _Waiting(row, place, key, value)
+        for row in rows
+        for place, (key, value) in enumerate(row.messages)
+        if not row.settled or place not in row.settled
+    ]
 
 
-def _settled(rows: Sequence[OutboxRow], outcomes: Sequence[Outcome]) -> list[OutboxRow]:
-    """Return what need not be sent again: settled, with nothing unsettled before it under its key."""
+def _records(messages: Sequence[_Waiting]) -> list[LogRecord]:
+    instants = {each.row.id: int(each.row.created_at.timestamp() * 1000) for each in messages}
+    return [
+        LogRecord(each.row.topic, each.key, each.value, instants[each.row.id]) for each in messages
+    ]
+
+
+def _settled(
+    messages: Sequence[_Waiting], outcomes: Sequence[Outcome]
+) -> list[tuple[_Waiting, Outcome]]:
+    """Return what need not be sent again, and why: refused for good, or accepted in its order.
+
+    It is not where something of the same key before it was not.
+    """
     held_up: set[tuple[str, bytes]] = set()
     settled = []
-    for row, outcome in zip(rows, outcomes, strict=True):
-        if outcome not in (Outcome.ACCEPTED, *_FOR_GOOD) or (row.topic, row.key) in held_up:
-            held_up.add((row.topic, row.key))
-        else:
-            settled.append(row)
+    for message, outcome in zip(messages, outcomes, strict=True):
+        if outcome in _FOR_GOOD:
+            settled.append((message, outcome))
+        elif outcome is not Outcome.ACCEPTED:
+            held_up.add((message.row.topic, message.key))
+        elif not held_up or (message.row.topic, message.key) not in held_up:
+            settled.append((message, outcome))
     return settled
+
+
+async def _forget(
+    connection: Connection, rows: Sequence[OutboxRow], settled: Sequence[_Waiting]
+) -> None:
+    """Delete the rows that are sent; of the others remember what need not be sent again."""
+    places: dict[int, list[int]] = {row.id: [] for row in rows}
+    for message in settled:
+        places[message.row.id].append(message.place)
+    gone = []
+    for row in rows:
+        if len(row.settled) + len(places[row.id]) == len(row.messages):
+            gone.append(row.id)
+        elif places[row.id]:
+            await outbox.settle(connection, row.id, places[row.id])
+    await outbox.delete(connection, gone)

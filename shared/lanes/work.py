@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.database.connection import Connection
+from shared.database.outbox import OutboxMessage
 from shared.kafka.records import Record
 
 
@@ -36,16 +37,6 @@ class Refused:
     code: str
     field: str | None
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxMessage:
-    """A message that leaves with the transaction. `at` is product time, its record's timestamp."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ async def check_leftovers(connection: Connection, report: Report) -> None:
     )
     for row in frozen:
         report.find(r.FROZEN, dict(row))
-    if unsent := await connection.fetchval("SELECT count(*) FROM outbox"):
+    if unsent := await connection.fetchval("SELECT count(*) FROM outbox_messages"):
         report.find(r.UNSENT, f"{unsent} messages are left in the outbox")
 
 

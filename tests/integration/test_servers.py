@@ -14,8 +14,8 @@ async def test_each_test_has_a_migrated_database_of_its_own(
     connection = await asyncpg.connect(database.owner)
     assert await connection.fetchval("SELECT count(*) FROM outbox") == 0, attempt
     await connection.execute(
-        "INSERT INTO outbox (grp, part, topic, key, value, created_at)"
-        " VALUES ('segmenter', 0, 't', '', '', now())"
+        "INSERT INTO outbox (grp, part, topic, created_at, number, packed)"
+        " VALUES ('segmenter', 0, 't', now(), 0, '\\x90')"
     )
     await connection.close()
 

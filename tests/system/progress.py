@@ -83,7 +83,7 @@ async def _behind(
 
 async def _undone(connection: Connection, until: datetime) -> str:
     due = await connection.fetchval("SELECT count(*) FROM users WHERE deadline <= $1", until)
-    unsent = await connection.fetchval("SELECT count(*) FROM outbox")
+    unsent = await connection.fetchval("SELECT count(*) FROM outbox_messages")
     return (
         f"{due} users due until {until}, {unsent} messages in the outbox" if due or unsent else ""
     )

@@ -15,8 +15,9 @@ from shared.contracts.alerts import AlertMessage
 from shared.contracts.codec import decode_transition, encode, why_undecodable
 from shared.contracts.transitions import TransitionMessage
 from shared.database.connection import Connection
+from shared.database.outbox import OutboxMessage
 from shared.kafka.records import Record
-from shared.lanes.work import Applied, Batch, OutboxMessage, Refused
+from shared.lanes.work import Applied, Batch, Refused
 from shared.observability import metrics
 from shared.observability.metrics import Metrics
 from shared.vocabulary import AlertKind, TransitionKind, UserId

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.policy import Policies
@@ -23,9 +23,9 @@ from services.segmenter.usecases.write_history import History, Occasion
 from shared.clock import Clock
 from shared.database import outbox
 from shared.database.connection import Connection, translated
+from shared.database.outbox import OutboxMessage
 from shared.errors import RetryableError
 from shared.lanes.limits import Backoff, LaneLimits
-from shared.lanes.work import OutboxMessage
 from shared.vocabulary import TransitionStatus
 
 # A user who changes each time between the look and the lock is locked first, while lanes wait; if that fails,
@@ -156,10 +156,10 @@ def _part_of(verdict: Verdict) -> int:
     return 0 if stored is None else stored.part
 
 
-def _messages(mended: Mended, occasion: Occasion) -> list[tuple[str, bytes, bytes, datetime]]:
-    told: list[OutboxMessage] = [
+def _messages(mended: Mended, occasion: Occasion) -> list[OutboxMessage]:
+    told = [
         message_of(each, TransitionStatus.RETRACTED, at=occasion.now, because=NOT_IN_THE_LOG)
         for each in mended.retracted
     ]
     told += messages_of(History(written=mended.written), at=occasion.now)
-    return [(each.topic, each.key, each.value, each.at) for each in told]
+    return told

@@ -8,7 +8,7 @@ from services.segmenter.usecases.write_history import CONTRADICTED, REPEALED, Hi
 from shared.contracts import topics
 from shared.contracts.codec import encode
 from shared.contracts.transitions import Evidence, TransitionMessage
-from shared.lanes.work import OutboxMessage
+from shared.database.outbox import OutboxMessage
 from shared.vocabulary import TransitionStatus
 
 

@@ -151,9 +151,7 @@ class ApplyPolicy:
         A user's are in order: they get their places in the outbox while the user is locked.
         """
         for part, history in histories.items():
-            messages = [
-                (each.topic, each.key, each.value, each.at) for each in messages_of(history, at=now)
-            ]
+            messages = list(messages_of(history, at=now))
             if messages:
                 with translated():
                     await outbox.insert(transaction, self._group, part, messages=messages)

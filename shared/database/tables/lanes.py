@@ -3,6 +3,7 @@ each in its own groups only (row-level security).
 """
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -67,9 +68,10 @@ outbox = Table(
     Column("grp", Text, nullable=False),
     Column("part", Integer, nullable=False),
     Column("topic", Text, nullable=False),
-    Column("key", LargeBinary, nullable=False),
-    Column("value", LargeBinary, nullable=False),
     Column("created_at", INSTANT, nullable=False),  # product time
+    Column("number", Integer, nullable=False),
+    Column("packed", LargeBinary, nullable=False),  # MessagePack: a list of [key, value]
+    Column("settled", ARRAY(Integer), nullable=False),  # places from 0 that wait no more
 )
 
 dead_letters = Table(

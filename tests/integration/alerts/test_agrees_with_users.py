@@ -37,7 +37,7 @@ class Pair:
 
     async def pass_on(self) -> None:
         rows = await self.segmenter.owner.fetch(
-            "SELECT id, value FROM outbox WHERE id > $1 ORDER BY id", self.read_to
+            "SELECT id, value FROM outbox_messages WHERE id > $1 ORDER BY id, place", self.read_to
         )
         if rows:
             self.read_to = rows[-1]["id"]

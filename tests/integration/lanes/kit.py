@@ -13,10 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from shared.clock import Clock, SystemClock
 from shared.database.connection import Connection
+from shared.database.outbox import OutboxMessage
 from shared.kafka.log import Log
 from shared.lanes.keeper import Lanes
 from shared.lanes.limits import LaneLimits
-from shared.lanes.work import Applied, Batch, OutboxMessage
+from shared.lanes.work import Applied, Batch
 from shared.observability.metrics import Metric, Metrics
 from tests.servers import Database
 

@@ -1,7 +1,9 @@
 """What leaves with a transaction: all of it, in order, and only once it is acknowledged gone."""
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import asyncpg
@@ -10,7 +12,8 @@ import pytest
 from shared.database import lease, outbox
 from shared.database.connection import Connection
 from shared.database.lease import Partition
-from shared.kafka.log import LogRecord
+from shared.database.outbox import OutboxMessage
+from shared.kafka.log import LogRecord, Outcome
 from shared.lanes.limits import LaneLimits
 from shared.observability import metrics as m
 from shared.testing.broker import FakeLog
@@ -102,7 +105,7 @@ async def test_a_frozen_partition_has_one_relay_and_another_when_that_one_dies(
     async with segmenter(world) as connection:
         await lease.add_partitions(connection, [Partition(world.group, world.topic, 0)])
         await freeze(world)
-        await outbox.insert(connection, world.group, 0, messages=[("out", b"k", b"v", NOON)])
+        await outbox.insert(connection, world.group, 0, messages=told("v"))
         for name, lease_s in (("dead", -1.0), ("leaving", 60.0), ("one", 60.0), ("two", 60.0)):
             await lease.beat(connection, world.group, name, lease_s=lease_s)
         await lease.leave(connection, world.group, "leaving", lease_s=60.0)
@@ -127,6 +130,109 @@ async def test_a_message_that_the_log_refuses_for_good_becomes_a_dead_letter(
     await until(lambda: _empty(world))
     letters = await world.owner.fetch("SELECT code, value, topic FROM dead_letters")
     assert [tuple(row) for row in letters] == [("invalid", b"unfit", "out")]
+
+
+async def test_each_message_of_a_row_that_is_refused_for_good_is_a_letter_of_its_own(
+    lanes_world: World,
+) -> None:
+    world = lanes_world
+    log = PickyLog(unfit=frozenset({b"unfit 1", b"unfit 2"}), away={b"a", b"unfit 2"})
+    await log.start()
+    await world.worker("one", work=TinyWork(outbox_topic="out"), log=log)
+    await leave(
+        world, [message(each, key=each.encode()) for each in ("a", "unfit 1", "unfit 2", "b")]
+    )
+    await until(lambda: _waiting(world, 2))
+
+    log.away.clear()
+
+    await until(lambda: _empty(world))
+    letters = await world.owner.fetch("SELECT dead_letter_id, value FROM dead_letters ORDER BY 1")
+    row_id = await world.owner.fetchval(
+        "SELECT min(split_part(dead_letter_id, '/', 3)) FROM dead_letters"
+    )
+    assert [tuple(row) for row in letters] == [
+        (f"{world.group}/outbox/{row_id}/1", b"unfit 1"),
+        (f"{world.group}/outbox/{row_id}/2", b"unfit 2"),
+    ]
+    assert sorted(each.value for each in log.records("out")) == [b"a", b"b"]
+    assert world.count("one", m.DEAD_LETTERS, world.group, "invalid") == 2
+
+
+async def test_a_transaction_of_many_messages_leaves_in_few_rows_and_in_order(
+    lanes_world: World,
+) -> None:
+    world, log = lanes_world, FakeLog(refusing=True)
+    await log.start()
+    await world.worker("one", work=TinyWork(outbox_topic="out"), log=log)
+    texts = [str(number) for number in range(2 * outbox.ROW_MESSAGES + 1)]
+    await leave(world, told(*texts))
+    rows = await world.owner.fetchval("SELECT count(*) FROM outbox")
+
+    log.refusing = False
+
+    await until(lambda: _empty(world))
+    assert rows == 3
+    assert [each.value.decode() for each in log.records("out")] == texts
+    assert {each.timestamp_ms for each in log.records("out")} == {int(NOON.timestamp() * 1000)}
+    assert world.count("one", m.OUTBOX_SENT, "out") == len(texts)
+
+
+async def test_what_one_message_waits_for_does_not_have_others_sent_again_and_again(
+    lanes_world: World,
+) -> None:
+    world, log = lanes_world, PickyLog(away={b"held"})
+    await log.start()
+    await world.worker("one", work=TinyWork(outbox_topic="out"), log=log)
+    others = [message(str(number), key=b"other") for number in range(9)]
+    await leave(
+        world,
+        [*others[:5], message("held", key=b"key"), message("behind", key=b"key"), *others[5:]],
+    )
+
+    await until(lambda: _asked(log, b"held", 3))
+    waiting = await world.owner.fetch("SELECT place, value FROM outbox_messages ORDER BY place")
+    log.away.clear()
+    await until(lambda: _empty(world))
+
+    assert [tuple(row) for row in waiting] == [(5, b"held"), (6, b"behind")]
+    assert log.asked[b"0"] == log.asked[b"8"] == 1
+    of_the_key = [each.value for each in log.records("out") if each.key == b"key"]
+    assert of_the_key[-2:] == [b"held", b"behind"]
+    assert sorted(each.value.decode() for each in log.records("out") if each.key == b"other") == [
+        str(number) for number in range(9)
+    ]
+
+
+@dataclass(slots=True)
+class PickyLog(FakeLog):
+    """Has no room for the values that are `away`, and counts how often it is asked for each."""
+
+    away: set[bytes] = field(default_factory=set)
+    asked: Counter[bytes] = field(default_factory=Counter)
+
+    async def append_many(
+        self, records: Sequence[LogRecord], *, deadline_s: float = 8.0
+    ) -> list[Outcome]:
+        self.asked.update(each.value for each in records)
+        away = {each.value for each in records} & self.away
+        fit = [each for each in records if each.value not in away]
+        outcomes = iter(await FakeLog.append_many(self, fit, deadline_s=deadline_s))
+        return [Outcome.BUSY if each.value in away else next(outcomes) for each in records]
+
+
+def message(text: str, *, key: bytes = b"k") -> OutboxMessage:
+    return OutboxMessage("out", key, text.encode(), NOON)
+
+
+def told(*texts: str) -> list[OutboxMessage]:
+    return [message(text) for text in texts]
+
+
+async def leave(world: World, messages: Sequence[OutboxMessage]) -> None:
+    """Do what a transaction of partition 0 does with its messages."""
+    async with segmenter(world) as connection:
+        await outbox.insert(connection, world.group, 0, messages=messages)
 
 
 @asynccontextmanager
@@ -173,11 +279,15 @@ async def _sent_by(logs: dict[str, FakeLog], count: int) -> bool:
 
 
 async def _waiting(world: World, count: int) -> bool:
-    return bool(await world.owner.fetchval("SELECT count(*) FROM outbox") == count)
+    return bool(await world.owner.fetchval("SELECT count(*) FROM outbox_messages") == count)
 
 
 async def _empty(world: World) -> bool:
-    return await _waiting(world, 0)
+    return bool(await world.owner.fetchval("SELECT count(*) FROM outbox") == 0)
+
+
+async def _asked(log: PickyLog, value: bytes, times: int) -> bool:
+    return log.asked[value] >= times
 
 
 async def _shared(world: World) -> bool:

@@ -145,7 +145,7 @@ class Site:
 
     async def messages(self) -> list[TransitionMessage]:
         """Return what waits in the outbox, in its order."""
-        rows = await self.owner.fetch("SELECT value FROM outbox ORDER BY id")
+        rows = await self.owner.fetch("SELECT value FROM outbox_messages ORDER BY id, place")
         return [decode_transition(row["value"]) for row in rows]
 
     async def letters(self) -> dict[int, tuple[str, str | None]]:

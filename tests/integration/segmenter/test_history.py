@@ -58,7 +58,9 @@ async def test_the_message_of_a_transition_leaves_with_it_and_says_the_same(site
 
     (row,) = await site.transitions()
     (message,) = await site.messages()
-    sent = await site.owner.fetchrow("SELECT grp, part, topic, key, created_at FROM outbox")
+    sent = await site.owner.fetchrow(
+        "SELECT grp, part, topic, key, created_at FROM outbox_messages"
+    )
     assert tuple(sent or ()) == ("segmenter", 0, "ebbtide.transitions.v1", b"u", now)
     assert (message.transition_id, message.user_id) == (row["transition_id"], "u")
     assert (message.before, message.after, message.at) == (None, "new", START)

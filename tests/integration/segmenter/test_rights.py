@@ -27,6 +27,8 @@ FORBIDDEN = [
     "UPDATE transitions SET after = 'active'",
     "UPDATE transitions SET at = at",
     "DELETE FROM transitions",
+    "UPDATE outbox SET packed = ''",
+    "SELECT FROM outbox_messages",
     "DELETE FROM dead_letters",
     "UPDATE dead_letters SET value = ''",
     "DELETE FROM batch_ledger",
@@ -55,8 +57,8 @@ async def test_the_role_reads_and_writes_no_rows_of_other_services_groups(site: 
         """
         INSERT INTO consumer_partition (grp, topic, part, owner) VALUES ('alerts', 't', 0, 'a');
         INSERT INTO consumer_worker VALUES ('alerts', 'a', now(), false);
-        INSERT INTO outbox (grp, part, topic, key, value, created_at)
-        VALUES ('alerts', 0, 't', '', '', now());
+        INSERT INTO outbox (grp, part, topic, created_at, number, packed)
+        VALUES ('alerts', 0, 't', now(), 0, '\\x90');
         """
     )
     connection = (await site.desk()).connection
@@ -64,13 +66,14 @@ async def test_the_role_reads_and_writes_no_rows_of_other_services_groups(site: 
     for statement in (
         "UPDATE consumer_partition SET owner = 'me' WHERE grp = 'alerts'",
         "DELETE FROM consumer_worker WHERE grp = 'alerts'",
+        "UPDATE outbox SET settled = '{0}' WHERE grp = 'alerts'",
         "DELETE FROM outbox WHERE grp = 'alerts'",
     ):
         assert (await connection.execute(statement)).endswith(" 0")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.execute(
-            "INSERT INTO outbox (grp, part, topic, key, value, created_at)"
-            " VALUES ('alerts', 0, 't', '', '', now())"
+            "INSERT INTO outbox (grp, part, topic, created_at, number, packed)"
+            " VALUES ('alerts', 0, 't', now(), 0, '\\x90')"
         )
 
 

@@ -1,0 +1,20 @@
+"""What is written by the thousand takes fewer rows: the outbox holds many messages in one."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import op
+
+revision = "0003_pre"
+down_revision = "0002_pre"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '5s'")
+    connection: Any = op.get_bind().connection.dbapi_connection
+    for part in ("outbox",):
+        script = Path(__file__).with_name(f"v0003_{part}.sql").read_text()
+        # A whole script at once: the driver's prepared statements take one command each.
+        connection.run_async(lambda driver, script=script: driver.execute(script))
