@@ -6,6 +6,7 @@ A statement says `$1::text::text[]`: the first cast keeps the driver from encodi
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 
@@ -22,6 +23,11 @@ _json = msgspec.json.Encoder().encode
 def instant_texts(instants: Sequence[datetime]) -> list[str]:
     """Return instants as Postgres reads them. All at once by the JSON encoder: a tenth of formatting each."""
     return _bare_json(instants).split(",") if instants else []
+
+
+def id_texts(ids: Sequence[UUID]) -> list[str]:
+    """Return ids as Postgres reads them, all at once as well."""
+    return _bare_json(ids).split(",") if ids else []
 
 
 def copied(text: str) -> str:
@@ -56,6 +62,6 @@ def word_array(words: Iterable[str | None]) -> str:
     return f"{{{','.join(['NULL' if word is None else word for word in words])}}}"
 
 
-def _bare_json(values: Sequence[datetime | int | None]) -> str:
+def _bare_json(values: Sequence[datetime | int | UUID | None]) -> str:
     """Return values as JSON's list without brackets and quotes; its `null` is an array literal's, too."""
     return _json(values)[1:-1].replace(b'"', b"").decode()

@@ -22,7 +22,7 @@ class ActiveDays(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def of(cls, days: Iterable[int]) -> "ActiveDays":
         """Return these days. Raises ValueError where there are none."""
-        given = set(days)
+        given = tuple(days)
         first = min(given)
         bits = 0
         for day in given:

@@ -12,7 +12,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
-_MOST_DAYS = 20_000  # some 8 MB; ever other days must not fill the memory
+_MOST = 20_000  # days, some 8 MB, and hours, some 3 MB; ever others must not fill the memory
 # The first and last days of the calendar are those of UTC: a conversion could lead out of it.
 _CONVERTED = range(date.min.toordinal() + 2, date.max.toordinal() - 1)
 
@@ -40,6 +40,7 @@ class Calendar:
     def __init__(self, zone: tzinfo) -> None:
         self.zone = zone
         self._cuts: dict[int, _Cut] = {}
+        self._hours: dict[int, datetime] = {}  # by the numbers of UTC's hours
 
     def day_of(self, instant: datetime) -> int:
         """Return the local date of an instant, as its ordinal."""
@@ -58,11 +59,8 @@ class Calendar:
         Where the clock is put forward or back another hour begins: none has more than 60 minutes, and
         each lies within one local day.
         """
-        offset = self._offset_at(instant)
-        began = instant - (instant - _EPOCH + offset) % _HOUR
-        if self._offset_at(began) == offset:
-            return began
-        return self._change_between(began, instant)
+        number = instant.toordinal() * 24 + instant.hour
+        return self._hours.get(number) or self._hour(number, instant)
 
     @staticmethod
     def week_of(day: int) -> int:
@@ -74,6 +72,22 @@ class Calendar:
         """Return the first day of a day's month."""
         return _month_of(day)
 
+    def _hour(self, number: int, instant: datetime) -> datetime:
+        """Return where the local hour began, and keep it where it is the whole hour of UTC."""
+        pieces = (self._cuts.get(instant.toordinal()) or self._cut(instant)).pieces
+        piece = _piece_at(pieces, instant)
+        began = instant - (instant - _EPOCH + piece.offset) % _HOUR
+        if began < piece.start and self._offset_at(began) != piece.offset:
+            return self._change_between(began, instant)
+        on_the_hour = began.minute == began.second == began.microsecond == 0
+        if on_the_hour and not any(
+            each.start > began and each.start.hour == began.hour for each in pieces
+        ):
+            if len(self._hours) >= _MOST:
+                self._hours.clear()
+            self._hours[number] = began
+        return began
+
     def _offset_at(self, instant: datetime) -> timedelta:
         cut = self._cuts.get(instant.toordinal()) or self._cut(instant)
         return _piece_at(cut.pieces, instant).offset
@@ -83,7 +97,7 @@ class Calendar:
         pieces = tuple(self._pieces_of(ordinal))
         last = pieces[-1]
         turn = None if len(pieces) > 2 else last.start  # noqa: PLR2004  two sides of a turn
-        if len(self._cuts) >= _MOST_DAYS:
+        if len(self._cuts) >= _MOST:
             self._cuts.clear()
         cut = self._cuts[ordinal] = _Cut(turn, pieces[0].day, last.day, pieces)
         return cut

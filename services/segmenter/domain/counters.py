@@ -69,12 +69,36 @@ def activity_delta(
     cells = Cells() if into is None else into
     if before is None or after is None or not _is_extended(before, after):
         if before is not None and before != after:
-            _count(cells, before, calendar, -1)
+            count_standing(before, calendar, cells, users=-1)
         if after is not None and before != after:
-            _count(cells, after, calendar, 1)
+            count_standing(after, calendar, cells, users=1)
     elif before.days.bits != after.days.bits:
         _extend(cells, before.days, after, calendar)
     return cells
+
+
+def count_standing(standing: Standing, calendar: Calendar, into: Cells, *, users: int) -> None:
+    """Count all that so many users contribute who stand alike, or take it back where they are negative."""
+    days, origin = standing
+    first, first_week = days.first, calendar.week_of(days.first)
+    active, retained = into.active, into.retained
+    weeks: set[int] = set()
+    months: set[int] = set()
+    for day in days:
+        active[DAY, day, origin] += users
+        if day - first <= OLDEST_DAY:
+            retained[DAY, first, day - first, origin] += users
+        weeks.add(calendar.week_of(day))
+        months.add(calendar.month_of(day))
+    for week in weeks:
+        active[WEEK, week, origin] += users
+        age = (week - first_week) // 7
+        if age <= OLDEST_WEEK:
+            retained[WEEK, first_week, age, origin] += users
+    for month in months:
+        active[MONTH, month, origin] += users
+    for period, start in ((DAY, first), (WEEK, first_week), (MONTH, calendar.month_of(first))):
+        into.begun[period, start, origin] += users
 
 
 def flow_delta(
@@ -92,8 +116,8 @@ def flow_delta(
     cells = Cells() if into is None else into
     for steps, sign in ((retracted, -1), (written, 1)):
         for step in steps:
-            before = "" if step.before is None else step.before.value
-            key = (calendar.hour_of(step.at), before, step.after.value, origin)
+            before = "" if step.before is None else step.before._value_
+            key = (calendar.hour_of(step.at), before, step.after._value_, origin)
             cells.flows[key] += sign
     return cells
 
@@ -128,30 +152,6 @@ def _extend(cells: Cells, counted: ActiveDays, after: Standing, calendar: Calend
             active[MONTH, month, origin] += 1
         bits |= lowest
         added ^= lowest
-
-
-def _count(cells: Cells, standing: Standing, calendar: Calendar, sign: int) -> None:
-    """Count all that a user contributes, or take it back."""
-    days, origin = standing
-    first, first_week = days.first, calendar.week_of(days.first)
-    active, retained = cells.active, cells.retained
-    weeks: set[int] = set()
-    months: set[int] = set()
-    for day in days:
-        active[DAY, day, origin] += sign
-        if day - first <= OLDEST_DAY:
-            retained[DAY, first, day - first, origin] += sign
-        weeks.add(calendar.week_of(day))
-        months.add(calendar.month_of(day))
-    for week in weeks:
-        active[WEEK, week, origin] += sign
-        age = (week - first_week) // 7
-        if age <= OLDEST_WEEK:
-            retained[WEEK, first_week, age, origin] += sign
-    for month in months:
-        active[MONTH, month, origin] += sign
-    for period, start in ((DAY, first), (WEEK, first_week), (MONTH, calendar.month_of(first))):
-        cells.begun[period, start, origin] += sign
 
 
 def _any(bits: int, low: int, length: int) -> bool:

@@ -4,7 +4,7 @@ At each instant a user is what the policy that holds then says of their activity
 follows another and says something else, that is a step, too.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -14,7 +14,13 @@ from services.segmenter.domain.policy import Policies, Policy, Reign
 from services.segmenter.domain.spans import Span, Spans, coarser
 from shared.vocabulary import Lifecycle, TransitionReason
 
-LIVE = frozenset((Lifecycle.NEW, Lifecycle.ACTIVE, Lifecycle.RETURNED))
+# Looked up once: a member of an enum costs more than the struct that it goes into.
+_NEW, _ACTIVE, _RETURNED = Lifecycle.NEW, Lifecycle.ACTIVE, Lifecycle.RETURNED
+_SILENT, _CHURNED = Lifecycle.SILENT, Lifecycle.CHURNED
+_PASSED, _RESUMED = TransitionReason.TIME_PASSED, TransitionReason.ACTIVITY_RESUMED
+_FIRST, _CAME_BACK = TransitionReason.FIRST_ACTIVITY, TransitionReason.RETURNED_AFTER_CHURN
+
+LIVE = frozenset((_NEW, _ACTIVE, _RETURNED))
 
 StepKey = tuple[datetime, Lifecycle | None, Lifecycle, TransitionReason, int]
 
@@ -41,37 +47,23 @@ class Step(msgspec.Struct, frozen=True, gc=False):
         return self.at, self.before, self.after, self.reason, self.policy_version
 
 
-class _Stretch(msgspec.Struct, frozen=True, gc=False):
-    """A state from `at` until the next stretch begins, and why it would begin then."""
-
-    at: datetime
-    state: Lifecycle
-    reason: TransitionReason
-    quiet_since: datetime | None = None
-    period_start: datetime | None = None
-
-
 class _Periods(msgspec.Struct, frozen=True, gc=False):
-    """When the user was first seen, and when they last came back after a churn."""
+    """Until when the user is new and, where they last came back after a churn at `returned`, until when returned.
 
-    first: datetime
-    returned: datetime | None
+    `ends` says when each period ends, with when it began, in order of the ends.
+    """
+
     policy: Policy
+    new_until: datetime
+    returned: datetime | None
+    returned_until: datetime | None
+    ends: Sequence[tuple[datetime, datetime]]
 
     def state(self, instant: datetime) -> Lifecycle:
         """Return the state at an instant that lies in a span or shortly after it."""
-        if self.returned is not None and instant < self.returned + self.policy.returned_for:
-            return Lifecycle.RETURNED
-        if instant < self.first + self.policy.new_for:
-            return Lifecycle.NEW
-        return Lifecycle.ACTIVE
-
-    def ends(self) -> list[tuple[datetime, datetime]]:
-        """Return when each period ends, with when it began, in order of the ends."""
-        ends = [(self.first + self.policy.new_for, self.first)]
-        if self.returned is not None:
-            ends.append((self.returned + self.policy.returned_for, self.returned))
-        return sorted(ends)
+        if self.returned_until is not None and instant < self.returned_until:
+            return _RETURNED
+        return _NEW if instant < self.new_until else _ACTIVE
 
 
 def timeline(spans: Spans, policies: Policies) -> list[Step]:
@@ -82,19 +74,13 @@ def timeline(spans: Spans, policies: Policies) -> list[Step]:
     steps: list[Step] = []
     if not spans:
         return steps
-    before: Lifecycle | None = None
     for reign in policies.reigns:
         if reign.until is not None and reign.until <= spans[0].start:
             continue
-        stretches: Iterable[_Stretch] = _stretches(
-            _seen_by(reign.policy, spans, policies), reign.policy
-        )
+        states: Iterable[Step] = _states(_seen_by(reign.policy, spans, policies), reign.policy)
         if policies.later:
-            stretches = _within(reign, stretches, before)
-        for stretch in stretches:
-            if stretch.state is not before:
-                steps.append(_step(stretch, before, reign.policy.version))
-                before = stretch.state
+            states = _within(reign, states, steps[-1].after if steps else None)
+        steps += [step for step in states if step.after is not step.before]
     return steps
 
 
@@ -102,10 +88,10 @@ def state_at(spans: Spans, policies: Policies, instant: datetime) -> Lifecycle |
     """Return the state at an instant; None before the first activity."""
     policy = policies.at(instant)
     state: Lifecycle | None = None
-    for stretch in _stretches(_seen_by(policy, spans, policies), policy):
-        if stretch.at > instant:
+    for step in _states(_seen_by(policy, spans, policies), policy):
+        if step.at > instant:
             break
-        state = stretch.state
+        state = step.after
     return state
 
 
@@ -115,86 +101,84 @@ def _seen_by(policy: Policy, spans: Spans, policies: Policies) -> Spans:
     return coarser(spans, policy.silent_after)
 
 
-def _within(
-    reign: Reign, stretches: Iterable[_Stretch], before: Lifecycle | None
-) -> Iterator[_Stretch]:
-    """Yield a policy's stretches while it holds; first, at its activation, what it finds the user to be."""
-    found: _Stretch | None = None
-    was: Lifecycle | None = None  # what it would have said right before
-    for stretch in stretches:
-        if stretch.at <= reign.since:
-            was = stretch.state if stretch.at < reign.since else was
-            found = stretch
+def _within(reign: Reign, states: Iterable[Step], before: Lifecycle | None) -> Iterator[Step]:
+    """Yield a policy's states while it holds; first, at its activation, what it finds the user to be."""
+    found: Step | None = None
+    for step in states:
+        if step.at <= reign.since:
+            found = step
             continue
         if found is not None:
-            yield _at_activation(found, reign.since, changed=was is not before)
+            yield _at_activation(found, reign.since, before)
             found = None
-        if reign.until is not None and stretch.at >= reign.until:
+        if reign.until is not None and step.at >= reign.until:
             return
-        yield stretch
+        yield step
     if found is not None:
-        yield _at_activation(found, reign.since, changed=was is not before)
+        yield _at_activation(found, reign.since, before)
 
 
-def _at_activation(found: _Stretch, since: datetime, *, changed: bool) -> _Stretch:
-    """Return the stretch that holds at an activation. It may begin there by itself, by chance."""
-    if found.at == since and not changed:
+def _at_activation(found: Step, since: datetime, before: Lifecycle | None) -> Step:
+    """Return the state that holds at an activation. It may begin there by itself, by chance."""
+    if found.at == since and found.before is before:
         return found
-    quiet_since = None if found.state in LIVE else found.quiet_since
-    return structs.replace(
-        found, at=since, reason=TransitionReason.POLICY_CHANGED, quiet_since=quiet_since
-    )
+    quiet_since = None if found.after in LIVE else found.quiet_since
+    reason = TransitionReason.POLICY_CHANGED
+    return structs.replace(found, at=since, before=before, reason=reason, quiet_since=quiet_since)
 
 
-def _stretches(spans: Spans, policy: Policy) -> Iterator[_Stretch]:
-    """Yield the states in order, each beginning after the one before it."""
-    returned: datetime | None = None
+def _states(spans: Spans, policy: Policy) -> list[Step]:
+    """Return the states in order, each beginning after the one before it.
+
+    Where one follows upon itself it is no change, but may explain what another policy makes of it.
+    """
+    states: list[Step] = []
+    if not spans:
+        return states
+    first, version = spans[0].start, policy.version
+    periods = _periods(first, None, policy)
     previous: Span | None = None
+    last = len(spans) - 1
     for index, span in enumerate(spans):
         if previous is not None and span.start - previous.end >= policy.churned_after:
-            returned = span.start
-        until = spans[index + 1].start if index + 1 < len(spans) else None
-        yield from _live(span, previous, _Periods(spans[0].start, returned, policy))
-        yield from _quiet(span, policy, until=until)
+            periods = _periods(first, span.start, policy)
+        states += _live(span, previous, periods, states[-1].after if states else None)
+        until = spans[index + 1].start if index < last else None
+        silent_at, churned_at = span.end + policy.silent_after, span.end + policy.churned_after
+        if until is None or silent_at < until:
+            before = states[-1].after
+            states.append(Step(silent_at, before, _SILENT, _PASSED, version, span.end))
+        if until is None or churned_at < until:
+            states.append(Step(churned_at, _SILENT, _CHURNED, _PASSED, version, span.end))
         previous = span
+    return states
 
 
-def _live(span: Span, previous: Span | None, periods: _Periods) -> Iterator[_Stretch]:
-    """Yield the states from a span's start to the silence after it."""
-    quiet_since = None if previous is None else previous.end
-    reason = TransitionReason.ACTIVITY_RESUMED
+def _periods(first: datetime, returned: datetime | None, policy: Policy) -> _Periods:
+    new_until = first + policy.new_for
+    if returned is None:
+        return _Periods(policy, new_until, None, None, ((new_until, first),))
+    returned_until = returned + policy.returned_for
+    ends = sorted(((new_until, first), (returned_until, returned)))
+    return _Periods(policy, new_until, returned, returned_until, ends)
+
+
+def _live(
+    span: Span, previous: Span | None, periods: _Periods, before: Lifecycle | None
+) -> list[Step]:
+    """Return the states from a span's start to the silence after it."""
+    began, policy = span.start, periods.policy
+    state, version = periods.state(began), policy.version
     if previous is None:
-        reason = TransitionReason.FIRST_ACTIVITY
-    elif periods.returned == span.start:
-        reason = TransitionReason.RETURNED_AFTER_CHURN
-    yield _Stretch(span.start, periods.state(span.start), reason, quiet_since)
-    silent_at = span.end + periods.policy.silent_after
-    for end, start in periods.ends():
-        if span.start < end < silent_at:
-            yield _Stretch(
-                end, periods.state(end), TransitionReason.TIME_PASSED, period_start=start
-            )
-
-
-def _quiet(span: Span, policy: Policy, *, until: datetime | None) -> Iterator[_Stretch]:
-    """Yield the states between a span's silence and the next span's start."""
-    for after, state in (
-        (policy.silent_after, Lifecycle.SILENT),
-        (policy.churned_after, Lifecycle.CHURNED),
-    ):
-        if until is None or span.end + after < until:
-            yield _Stretch(span.end + after, state, TransitionReason.TIME_PASSED, span.end)
-
-
-def _step(stretch: _Stretch, before: Lifecycle | None, policy_version: int) -> Step:
-    # A gap of exactly `silent_after` is a silence of no length: nothing resumed, a period ran out.
-    passed = before in LIVE and stretch.reason is TransitionReason.ACTIVITY_RESUMED
-    return Step(
-        stretch.at,
-        before,
-        stretch.state,
-        TransitionReason.TIME_PASSED if passed else stretch.reason,
-        policy_version,
-        stretch.quiet_since,
-        stretch.period_start,
-    )
+        live = [Step(began, None, state, _FIRST, version)]
+    else:
+        # A gap of exactly `silent_after` is a silence of no length: nothing resumed, a period ran out.
+        resumed = _PASSED if before in LIVE else _RESUMED
+        reason = _CAME_BACK if periods.returned == began else resumed
+        live = [Step(began, before, state, reason, version, previous.end)]
+    silent_at = span.end + policy.silent_after
+    for end, start in periods.ends:
+        if began < end < silent_at:
+            before, state = state, periods.state(end)
+            live.append(Step(end, before, state, _PASSED, version, None, start))
+    return live

@@ -61,44 +61,53 @@ def origin_of(payload: bytes | bytearray | memoryview) -> Origin:
     try:
         given = _payload(payload)
         context = _mapping(given.context)
-        channel, platform = _campaign(context) or _referrer(context), _platform(context)
+        channel = _text(_named(context, "campaign", "source")) or _referrer(context)
+        platform = _platform_of(
+            _named(context, "device", "type"),
+            _named(context, "os", "name"),
+            _named(context, "library", "name"),
+        )
         if channel is not None and platform is not None:
             return Origin(channel, platform)
         properties = _mapping(_anything(given.properties))
     except _UNREADABLE:
         return Origin()
-    channel = channel or _text(properties.get("utm_source"))
-    channel = channel or _host(properties.get("$referrer"), _text(properties.get("$host")))
+    channel = (
+        channel
+        or _text(properties.get("utm_source"))
+        or _other(_host(properties.get("$referrer")), _text(properties.get("$host")))
+    )
     platform = platform or _platform_of(
         properties.get("$device_type"), properties.get("$os"), properties.get("$lib")
     )
     return Origin(channel or UNKNOWN, platform or UNKNOWN)
 
 
-def _campaign(context: Mapping[object, object]) -> str | None:
-    return _text(_mapping(context.get("campaign")).get("source"))
-
-
 def _referrer(context: Mapping[object, object]) -> str | None:
     """Return the site that led here; from one page to the next of the same site is no referral."""
-    page = _mapping(context.get("page"))
-    here = _host(page.get("url"), None)
-    referrer = _mapping(context.get("referrer")).get("url")
-    return _host(referrer, here) or _host(page.get("referrer"), here)
+    if "page" not in context and "referrer" not in context:
+        return None  # as what apps and servers send
+    sites = _host(_named(context, "referrer", "url")), _host(_named(context, "page", "referrer"))
+    if sites == (None, None):
+        return None
+    here = _host(_named(context, "page", "url"))
+    return _other(sites[0], here) or _other(sites[1], here)
 
 
-def _platform(context: Mapping[object, object]) -> str | None:
-    device, system, library = (
-        _mapping(context.get(part)).get(name)
-        for part, name in (("device", "type"), ("os", "name"), ("library", "name"))
-    )
-    return _platform_of(device, system, library)
+def _other(site: str | None, here: str | None) -> str | None:
+    """Return the site unless it is the page's own."""
+    return None if here is not None and site == here.removeprefix("www.") else site
 
 
-def _platform_of(*given: object) -> str | None:
+def _platform_of(device: object, system: object, library: object) -> str | None:
     """Return the platform that a device's type, a system's and a library's name mean."""
-    named = [each if isinstance(each, str) else None for each in given]
-    return _platform_named(*(None if each is None else each[:LONGEST_CHANNEL] for each in named))
+    if device is None and system is None and library is None:
+        return None
+    return _platform_named(_short(device), _short(system), _short(library))
+
+
+def _short(given: object) -> str | None:
+    return given[:LONGEST_CHANNEL] if isinstance(given, str) else None
 
 
 @lru_cache(maxsize=1024)  # few ever come, and each is looked up in several lists
@@ -119,24 +128,31 @@ def _meant(given: object, words: _Words) -> str | None:
     return next((name for name, begins in words.items() if text.startswith(tuple(begins))), None)
 
 
-def _host(given: object, here: str | None) -> str | None:
-    """Return the host of an address, None where there is none or it is the page's own."""
-    if not isinstance(given, str):
+def _host(given: object) -> str | None:
+    """Return the host of an address, None where there is none."""
+    if not isinstance(given, str) or not given:
         return None
     try:
         host = urlsplit(given.strip()).hostname
     except ValueError:
         return None
-    name = _text((host or "").removeprefix("www."))
-    return None if name is None or name == (here or "").removeprefix("www.") else name
+    return _text((host or "").removeprefix("www."))
 
 
 def _text(given: object) -> str | None:
     """Return a text as a value to count under: short, in lower case, and such as a table can hold."""
     if not isinstance(given, str):
         return None
-    text = "".join(filter(str.isprintable, given[: 4 * LONGEST_CHANNEL])).strip().lower()
-    return text[:LONGEST_CHANNEL].strip() or None
+    text = given[: 4 * LONGEST_CHANNEL]
+    if not text.isprintable():
+        text = "".join(filter(str.isprintable, text))
+    return text.strip().lower()[:LONGEST_CHANNEL].strip() or None
+
+
+def _named(context: Mapping[object, object], part: str, name: str) -> object:
+    """Return what a part of the context says under a name, None where it says nothing."""
+    given = context.get(part)
+    return given.get(name) if isinstance(given, dict) else None
 
 
 def _mapping(given: object) -> Mapping[object, object]:

@@ -23,13 +23,13 @@ def add_instants(spans: Spans, instants: Iterable[datetime], *, silent_after: ti
     An instant joins a span when less than `silent_after` lies between them: a gap of exactly
     `silent_after` is a silence. The result is the same for any order and any repetition.
     """
-    pieces = sorted([*spans, *(Span(instant, instant) for instant in instants)])
     joined: list[Span] = []
-    for piece in pieces:
-        if joined and piece.start - joined[-1].end < silent_after:
-            last = joined[-1]
-            joined[-1] = Span(last.start, max(last.end, piece.end))
+    last: Span | None = None
+    for piece in sorted([*spans, *[Span(instant, instant) for instant in instants]]):
+        if last is not None and piece.start - last.end < silent_after:
+            last = joined[-1] = Span(last.start, max(last.end, piece.end))
         else:
+            last = piece
             joined.append(piece)
     return tuple(joined)
 

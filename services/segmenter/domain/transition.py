@@ -2,16 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid5
+from hashlib import sha1
+from uuid import UUID
 
 import msgspec
 
 from services.segmenter.domain.lifecycle import Step
 from shared.vocabulary import Lifecycle, TransitionKind, TransitionReason
 
-_NAMESPACE = UUID("6b1f3a52-6f0e-5c53-9d0c-1f2a8f5f2f9e")
+NAMESPACE = UUID("6b1f3a52-6f0e-5c53-9d0c-1f2a8f5f2f9e")
+_NAMED = sha1(NAMESPACE.bytes, usedforsecurity=False)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# Looked up once: a member of an enum costs as much as a whole struct.
+_LIFECYCLE = TransitionKind.LIFECYCLE
+_POLICY_CHANGED = TransitionReason.POLICY_CHANGED
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
@@ -72,7 +77,7 @@ def transition(step: Step, setting: Setting, cause: Cause | None) -> Transition:
     return Transition(
         transition_id(step, setting),
         setting.user_id,
-        TransitionKind.LIFECYCLE,
+        _LIFECYCLE,
         step.before,
         step.after,
         step.at,
@@ -86,7 +91,7 @@ def transition(step: Step, setting: Setting, cause: Cause | None) -> Transition:
 
 def _is_history(step: Step, setting: Setting, cause: Cause | None) -> bool:
     """Say whether the step is no news. That a policy calls users something else never is: nothing happened."""
-    if step.reason is TransitionReason.POLICY_CHANGED:
+    if step.reason is _POLICY_CHANGED:
         return True
     return step.at < setting.live_since if cause is None else cause.historical
 
@@ -97,19 +102,29 @@ def transition_id(step: Step, setting: Setting) -> UUID:
     The revision sets a step that is written once more, after it was retracted, apart from itself.
     """
     microseconds = (step.at - _EPOCH) // _MICROSECOND
-    name = (
-        f"{TransitionKind.LIFECYCLE}|{step.before or ''}|{step.after}|{microseconds}"
+    before = "" if step.before is None else step.before._value_
+    return _named(
+        f"{_LIFECYCLE._value_}|{before}|{step.after._value_}|{microseconds}"
         f"|{step.policy_version}|{setting.revision}|{setting.user_id}"
     )
-    return uuid5(_NAMESPACE, name)
+
+
+def _named(name: str) -> UUID:
+    """Return `uuid5(NAMESPACE, name)` for a quarter of its price."""
+    named = _NAMED.copy()
+    named.update(name.encode())
+    digest = bytearray(named.digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50  # version 5
+    digest[8] = digest[8] & 0x3F | 0x80  # variant of RFC 4122
+    return msgspec.convert(bytes(digest), UUID)
 
 
 def _evidence(step: Step, cause: Cause | None) -> Evidence:
-    silent_for = None if step.quiet_since is None else step.at - step.quiet_since
+    quiet_since = step.quiet_since
     return Evidence(
-        source=None if cause is None else cause.source,
-        event_id=None if cause is None else cause.event_id,
-        last_seen=step.quiet_since,
-        silent_for_s=None if silent_for is None else silent_for.total_seconds(),
-        since=step.period_start,
+        None if cause is None else cause.source,
+        None if cause is None else cause.event_id,
+        quiet_since,
+        None if quiet_since is None else (step.at - quiet_since).total_seconds(),
+        step.period_start,
     )

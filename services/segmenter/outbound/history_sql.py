@@ -7,7 +7,7 @@ import msgspec
 
 from services.segmenter.domain.transition import Evidence, Transition
 from services.segmenter.usecases.ports import Retraction
-from shared.database.arrays import NULL, copied, instant_texts
+from shared.database.arrays import NULL, copied, id_texts, instant_texts
 from shared.vocabulary import Lifecycle, TransitionKind, TransitionReason
 
 COLUMNS = (
@@ -37,15 +37,18 @@ _evidence_of = msgspec.json.Decoder(Evidence).decode
 
 def lines(transitions: Sequence[Transition]) -> bytes:
     """Return the transitions in COPY's text format, in the order of `COLUMNS`."""
+    ids = id_texts([each.transition_id for each in transitions])
     instants = instant_texts([each.at for each in transitions])
     recorded = instant_texts([each.recorded_at for each in transitions])
     return "".join(
         [
-            f"{each.transition_id}\t{copied(each.user_id)}\t{each.kind._value_}\t"
+            f"{identity}\t{copied(each.user_id)}\t{each.kind._value_}\t"
             f"{NULL if each.before is None else each.before._value_}\t{each.after._value_}\t{at}\t"
             f"{recorded_at}\t{each.reason._value_}\t{each.policy_version}\t"
             f"{each.historical}\t{copied(_json_of(each.evidence).decode())}\n"
-            for each, at, recorded_at in zip(transitions, instants, recorded, strict=True)
+            for each, identity, at, recorded_at in zip(
+                transitions, ids, instants, recorded, strict=True
+            )
         ]
     ).encode()
 

@@ -246,6 +246,8 @@ def no_user_of(row: Mapping[str, Any]) -> NoUser:
 
 
 def _earlier(spans: Spans) -> str:
+    if len(spans) == 1:
+        return "{}"  # as the arrays below say, without their making
     return instant_array([at for span in spans[:-1] for at in (span.start, span.end)])
 
 

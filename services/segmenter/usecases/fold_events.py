@@ -72,11 +72,14 @@ class _Activity:
         )
 
     def _origin_at(self, instant: datetime) -> Origin:
-        return min(origin_of(event.payload) for event in self.events if event.timestamp == instant)
+        return min([origin_of(each.payload) for each in self.events if each.timestamp == instant])
 
     def cause_of(self, at: datetime) -> EventEnvelope | None:
         """Return the first event that happened at the instant."""
-        return next((event for event in self.events if event.timestamp == at), None)
+        for event in self.events:
+            if event.timestamp == at:
+                return event
+        return None
 
 
 class UsersMoved(RetryableError):
@@ -239,8 +242,8 @@ async def _move_users(
 
 
 def _days(instants: Sequence[datetime], earliest: datetime, calendar: Calendar) -> Sequence[int]:
-    first, last = calendar.day_of(earliest), calendar.day_of(max(instants))
-    if first == last:
+    first = calendar.day_of(earliest)
+    if len(instants) == 1 or calendar.day_of(max(instants)) == first:
         return (first,)
     return list({calendar.day_of(instant) for instant in instants})
 

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.counters import Cells
-from services.segmenter.domain.counting import count_change
+from services.segmenter.domain.counting import count_changes
 from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Change
@@ -40,8 +40,8 @@ class Occasion:
 
     def count(self, changes: Iterable[Change], policies: Policies) -> None:
         """Gather what the changes of users mean for the counts."""
-        for change in changes if self.counts else ():
-            count_change(change, policies=policies, calendar=self.calendar, into=self.cells)
+        if self.counts:
+            count_changes(changes, policies=policies, calendar=self.calendar, into=self.cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +112,9 @@ def _setting(change: Change, step: Step, occasion: Occasion, moved: Collection[W
     profile = change.profile
     live_since = profile.known_at - occasion.live_window
     # Where a user still is what they were, only since another instant, whoever was warned stays so.
-    if step is change.written[-1] and (profile.user_id, step.after) in moved:
+    if moved and step is change.written[-1] and (profile.user_id, step.after) in moved:
         live_since = min(live_since, step.at)
-    return Setting(
-        user_id=profile.user_id,
-        revision=profile.revision,
-        recorded_at=occasion.now,
-        live_since=live_since,
-    )
+    return Setting(profile.user_id, profile.revision, occasion.now, live_since)
 
 
 def _transition(

@@ -16,6 +16,7 @@ ZONES = (
     "Asia/Kathmandu",
     "Australia/Lord_Howe",
     "America/St_Johns",
+    "America/Goose_Bay",
     "America/Sao_Paulo",
     "Pacific/Apia",
     "Africa/Monrovia",
@@ -32,6 +33,7 @@ CHANGES = (
     "2026-10-03T15:30:00+00:00",  # Lord Howe, forward by half an hour
     "2006-10-29T02:31:00+00:00",  # St. John's, back from 00:01 to 23:01 of the day before
     "2006-04-02T03:31:00+00:00",  # St. John's, forward from 00:01 to 01:01
+    "2006-10-29T03:01:00+00:00",  # Goose Bay, back from 00:01, in the middle of an hour of UTC
     "2018-11-04T03:00:00+00:00",  # São Paulo, forward at midnight: the day begins at 01:00
     "2018-02-18T02:00:00+00:00",  # São Paulo, back at midnight
     "2011-12-30T10:00:00+00:00",  # Apia skips a day
@@ -93,6 +95,35 @@ def test_an_hour_begins_when_the_clock_strikes_or_is_changed(zone: str, instant:
     just_before = (began - timedelta(microseconds=1)).astimezone(ZoneInfo(zone))
     strikes = (local.minute, local.second, local.microsecond) == (0, 0, 0)
     assert strikes or local.utcoffset() != just_before.utcoffset()
+
+
+@given(
+    zones,
+    instants,
+    st.lists(
+        st.integers(-5_400, 5_400).map(lambda seconds: timedelta(seconds=seconds)), max_size=9
+    ),
+)
+def test_what_was_asked_shortly_before_changes_no_hour(
+    zone: str, instant: datetime, apart: list[timedelta]
+) -> None:
+    calendar = Calendar(ZoneInfo(zone))
+    asked = [instant + each for each in apart]
+
+    hours = [calendar.hour_of(each) for each in [*asked, *asked]]
+
+    fresh = [Calendar(ZoneInfo(zone)).hour_of(each) for each in asked]
+    assert hours == fresh + fresh
+
+
+def test_an_hour_of_utc_that_a_change_cuts_is_two_whichever_is_asked_first() -> None:
+    calendar = Calendar(ZoneInfo("America/Goose_Bay"))
+    before, after = (datetime(2006, 10, 29, 3, minute, 30, tzinfo=UTC) for minute in (0, 1))
+
+    hours = [calendar.hour_of(each) for each in (before, after, before)]
+
+    struck, changed = (datetime(2006, 10, 29, 3, minute, tzinfo=UTC) for minute in (0, 1))
+    assert hours == [struck, changed, struck]
 
 
 @given(zones, instants)

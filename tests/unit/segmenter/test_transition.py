@@ -2,13 +2,16 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.transition import (
+    NAMESPACE,
     Cause,
     Setting,
     Transition,
@@ -76,6 +79,27 @@ def test_another_change_has_another_id(step: Step, setting: Setting) -> None:
 @pytest.mark.parametrize("at", [datetime(1970, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
 def test_any_instant_has_an_id(at: datetime) -> None:
     assert transition_id(structs.replace(STEP, at=at), SETTING).version == 5
+
+
+@given(
+    st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001  the strategy adds it
+    st.none() | st.sampled_from(Lifecycle),
+    st.sampled_from(Lifecycle),
+    st.integers(1, 2**31 - 1),
+    st.text(st.characters(exclude_categories=["Cs"])),
+)
+def test_the_id_is_the_one_that_the_standard_makes_of_what_changed(
+    at: datetime, before: Lifecycle | None, after: Lifecycle, number: int, user_id: str
+) -> None:
+    step = structs.replace(STEP, at=at, before=before, after=after, policy_version=number)
+
+    made = transition_id(step, structs.replace(SETTING, user_id=user_id, revision=number))
+
+    microseconds = (at - datetime(1970, 1, 1, tzinfo=UTC)) // MICROSECOND
+    name = f"lifecycle|{before or ''}|{after}|{microseconds}|{number}|{number}|{user_id}"
+    standard = uuid5(NAMESPACE, name)
+    assert (made, str(made), hash(made)) == (standard, str(standard), hash(standard))
+    assert made.is_safe is standard.is_safe
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""What is written by the thousand takes fewer rows: the outbox holds many messages in one."""
+"""What is written by the thousand takes fewer rows: the outbox holds many messages in one row.
+
+And a transition is in two indexes, where it was in three.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ depends_on = None
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     connection: Any = op.get_bind().connection.dbapi_connection
-    for part in ("outbox",):
+    for part in ("outbox", "history"):
         script = Path(__file__).with_name(f"v0003_{part}.sql").read_text()
         # A whole script at once: the driver's prepared statements take one command each.
         connection.run_async(lambda driver, script=script: driver.execute(script))
