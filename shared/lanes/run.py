@@ -242,12 +242,14 @@ class LaneRun:
 
     def _turn(self, fetched: Fetched, answer: EndAnswer | None, *, catches_up: bool) -> Turn:
         now = self._setup.clock.now()
-        # Below the position: handed out before a seek. It was folded already.
-        records = [each for each in fetched.records if each.offset >= self._position]
+        records = fetched.records
+        if records and records[0].offset < self._position:
+            # Handed out before a seek, and folded already.
+            records = [each for each in records if each.offset >= self._position]
         next_offset = max(self._position, fetched.next_offset)
         self._watermark = watermark_after(
             self._watermark,
-            newest_ms=max((each.timestamp_ms for each in records), default=None),
+            newest_ms=max([each.timestamp_ms for each in records], default=None),
             position=next_offset,
             answer=answer,
             now=now,

@@ -41,17 +41,18 @@ def decode(records: Sequence[Record]) -> Decoded:
             refused.append(Refused(record, "undecodable", None, why(error)))
             continue
         # U+0000 comes escaped: JSON's texts hold no control characters as they are.
-        if _is_plain(event) and b"\\" not in value:
-            events.append(Folding(event, record.offset))
+        is_plain = b"\\" not in value
+        if is_plain and _is_sound(event):
+            events.append(Folding(event, record.offset, is_plain))
         elif fault := _fault(event) or _fault_of_time(event):
             refused.append(Refused(record, *fault))
         else:
-            events.append(Folding(_in_utc(event), record.offset))
+            events.append(Folding(_in_utc(event), record.offset, is_plain))
     return Decoded(events, refused)
 
 
-def _is_plain(event: EventEnvelope) -> bool:
-    """Say at a glance that an event has no fault and is in UTC, as nearly all are."""
+def _is_sound(event: EventEnvelope) -> bool:
+    """Say at a glance that an event without escapes has no fault and is in UTC, as nearly all are."""
     received_at, timestamp = event.received_at, event.timestamp
     return (
         event.v == EVENT_VERSION

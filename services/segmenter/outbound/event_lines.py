@@ -1,6 +1,7 @@
 """Events as lines of COPY's text format: a third of the time that binary rows take to make."""
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -14,6 +15,7 @@ EVENT_COLUMNS = (
 )  # fmt: skip
 
 
+_said_plain = attrgetter("is_plain")
 # So many lines at once that Postgres has work while the next are made, and memory stays small.
 _IN_A_CHUNK = 250
 
@@ -48,19 +50,12 @@ def _pieces(events: Sequence[Folding], part: int) -> list[bytes | msgspec.Raw]:
 def _is_plain(events: Sequence[Folding]) -> bool:
     """Say whether nothing must be escaped, as is so of nearly all. All at once, which is far cheaper.
 
-    Of what must be escaped only the backslash is printable; JSON has no control characters within strings.
+    Between JSON's texts, where control characters are spaces, they may still be.
     """
-    bare = [each.event for each in events]
-    texts = "".join(
-        [
-            f"{event.source}{event.event_id}{event.user_id}{event.name}{event.anonymous_id}"
-            for event in bare
-        ]
-    )
-    if not texts.isprintable() or "\\" in texts:
+    if not all(map(_said_plain, events)):
         return False
-    payloads = b"".join([event.payload for event in bare])
-    return not any(each in payloads for each in (b"\\", b"\n", b"\t", b"\r"))
+    payloads = b"".join([each.event.payload for each in events])
+    return not any(each in payloads for each in (b"\n", b"\t", b"\r"))
 
 
 def _escaped(events: Sequence[Folding]) -> list[Folding]:

@@ -32,10 +32,14 @@ class NoRoomYet(RetryableError):
 
 
 class Folding(msgspec.Struct, frozen=True, gc=False):
-    """An event with its place in the log."""
+    """An event with its place in the log.
+
+    `is_plain`: no text of it, nor of its payload, holds a backslash or a control character.
+    """
 
     event: EventEnvelope
     offset: int
+    is_plain: bool = False
 
     @property
     def key(self) -> EventKey:
