@@ -32,6 +32,13 @@ _BOUNDS = {
 }
 
 
+_CONFLICTS = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,
+)
+
+
 async def connect(dsn: str, *, worker: str) -> Connection:
     """Return a new connection with bounded waits, named after the worker. Raises StoreUnavailable."""
     try:
@@ -73,9 +80,12 @@ async def roll_back(connection: Connection) -> None:
 
 
 def is_conflict(error: BaseException | None) -> bool:
-    """Say whether a deadlock or a serialization failure is behind the error: the same again works."""
+    """Say whether others who work at the same time are behind the error: the same again works.
+
+    A row that is there already is no conflict by itself, but where somebody calls it retryable it is one.
+    """
     while error is not None:
-        if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
+        if isinstance(error, _CONFLICTS):
             return True
         error = error.__cause__
     return False

@@ -24,6 +24,7 @@ from services.segmenter.usecases.ports import (
     NoUser,
     Retraction,
     Rules,
+    UsersMoved,
 )
 from shared.database.arrays import text_array
 from shared.database.connection import Connection, translated
@@ -159,6 +160,16 @@ class PostgresStore:
         with translated():
             rows = await self._connection.fetch(activity_sql.LOGGED, list(user_ids), grain)
         return {row["user_id"]: activity_sql.logged_of(row) for row in rows}
+
+    async def begin_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
+        source = _chunks([users_sql.lines(profiles, now=now)])
+        with translated():
+            try:
+                await self._connection.copy_to_table(
+                    "users", source=source, columns=users_sql.BEGUN
+                )
+            except asyncpg.UniqueViolationError as error:
+                raise UsersMoved(str(error)) from error
 
     async def add_users(self, profiles: Sequence[Profile], *, now: datetime) -> set[str]:
         with translated():

@@ -25,7 +25,6 @@ from services.segmenter.usecases.ports import EventKey, Folding, Locked, NoUser,
 from services.segmenter.usecases.reach import reach_of
 from services.segmenter.usecases.write_history import History, Occasion, write_history
 from shared.contracts.events import EventEnvelope
-from shared.errors import RetryableError
 from shared.vocabulary import EventType
 
 # A repeat is dropped if it comes within this time of the first; SDKs try for at most 12 hours, and
@@ -82,10 +81,6 @@ class _Activity:
         return None
 
 
-class UsersMoved(RetryableError):
-    """An id became another user's while this transaction met it for the first time: begin anew."""
-
-
 async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
     """Apply the events that are not known yet. The order of arrival does not matter to the result.
 
@@ -105,13 +100,6 @@ async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
         locked = merged.locked
     activity = _activity_of(fresh, locked)
     begun = await _begin_users(activity, locked, scene)
-    made_elsewhere = activity.keys() - locked.profiles.keys() - begun.keys()
-    if made_elsewhere:  # by another lane, in between: a user's events may come by two partitions
-        locked = locked.and_also(await store.lock(made_elsewhere))
-        if made_elsewhere & locked.others.keys():
-            raise UsersMoved("an id has become another user's")
-        fresh = await _not_in_log(fresh, store=store)
-        activity = _activity_of(fresh, locked)
     moved = await _move_users(merged.changes, locked.profiles, activity, scene)
     changes = [*begun.values(), *moved, *merged.gone]
     occasion.count(changes, scene.policies)
@@ -144,11 +132,6 @@ def _first_of_each(events: Sequence[Folding]) -> Sequence[Folding]:
     return list(first.values())
 
 
-async def _not_in_log(events: Sequence[Folding], *, store: Store) -> Sequence[Folding]:
-    known = await store.known([each.key for each in events], since=_looked_up_since(events))
-    return [each for each in events if each.key not in known]
-
-
 def _looked_up_since(events: Collection[Folding]) -> datetime:
     return min([each.event.received_at for each in events]) - DUPLICATE_WINDOW
 
@@ -171,7 +154,7 @@ def _activity_of(events: Iterable[Folding], locked: Locked) -> dict[str, _Activi
 async def _begin_users(
     activity: Mapping[str, _Activity], locked: Locked, scene: Scene
 ) -> dict[str, Change]:
-    """Begin the users that nothing is known of, and save them where nobody else has meanwhile."""
+    """Begin the users that nothing is known of, and save them. Raises UsersMoved where somebody else has meanwhile."""
     occasion, policies, store = scene.occasion, scene.policies, scene.store
     activity = {
         user_id: each for user_id, each in activity.items() if user_id not in locked.profiles
@@ -190,10 +173,9 @@ async def _begin_users(
     if vacant:
         await store.save_users(vacant, now=occasion.now)
     new = [each.profile for each in begun.values() if each.profile.user_id not in locked.others]
-    added = await store.add_users(new, now=occasion.now) if new else set()
-    return {
-        each: change for each, change in begun.items() if each in locked.others or each in added
-    }
+    if new:
+        await store.begin_users(new, now=occasion.now)
+    return begun
 
 
 def _in_its_row(change: Change, row: NoUser | None) -> Change:

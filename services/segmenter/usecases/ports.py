@@ -31,6 +31,13 @@ class NoRoomYet(RetryableError):
         self.months = frozenset(months)
 
 
+class UsersMoved(RetryableError):
+    """A user was added by another lane while this transaction met them for the first time: begin it anew.
+
+    A user's events may come by two partitions.
+    """
+
+
 class Folding(msgspec.Struct, frozen=True, gc=False):
     """An event with its place in the log.
 
@@ -162,6 +169,10 @@ class Store(Protocol):
 
     async def logged(self, user_ids: Collection[str], *, grain: timedelta) -> dict[str, Logged]:
         """Return the users' spans as fine as that, from the event log; all of what it still holds."""
+        ...
+
+    async def begin_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
+        """Add users that did not exist when this transaction asked. Raises UsersMoved where one does by now."""
         ...
 
     async def add_users(self, profiles: Sequence[Profile], *, now: datetime) -> set[str]:
