@@ -151,6 +151,7 @@ async def test_killed_and_started_again_it_has_written_what_an_undisturbed_run_w
     await killed.be_killed(epoch_s=0.0, events=EVENTS // 4)
     await killed.be_killed(epoch_s=NEVER_S, events=EVENTS // 2)
     resumed = await killed.end(epoch_s=0.1)
+    again = await killed.end(epoch_s=0.1)
     found = await killed.rows()
     await connection.close()
 
@@ -161,3 +162,4 @@ async def test_killed_and_started_again_it_has_written_what_an_undisturbed_run_w
     # It went on from a snapshot, and met again what had been written after it.
     assert resumed["events"] < RECORDS
     assert resumed["replayed"] > 0
+    assert again["events"] == 0
