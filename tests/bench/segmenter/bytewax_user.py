@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import NamedTuple
-from uuid import uuid4
 
+import msgspec
 from bytewax.operators import StatefulBatchLogic
+from msgspec import structs
 
 NEW_FOR = RETURNED_FOR = SILENT_AFTER = timedelta(days=7)
 CHURNED_AFTER = timedelta(days=30)
 
 
-class State(NamedTuple):
+class State(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What is known of a user."""
 
     first_seen: datetime
@@ -20,6 +22,10 @@ class State(NamedTuple):
     lifecycle: str
     since: datetime
     events: int
+
+
+_packed = msgspec.msgpack.Encoder().encode
+_unpacked = msgspec.msgpack.Decoder(State).decode
 
 
 class Transition(NamedTuple):
@@ -44,8 +50,8 @@ class UserLogic(StatefulBatchLogic):  # type: ignore[misc]  # not installed here
 
     __slots__ = ("_state",)
 
-    def __init__(self, resumed: State | None) -> None:
-        self._state = resumed
+    def __init__(self, resumed: bytes | None) -> None:
+        self._state = None if resumed is None else _unpacked(resumed)
 
     def on_batch(self, values: list[tuple[list[str], list[str]]]) -> tuple[Iterable[Moved], bool]:
         state, transitions, rows = self._state, list[Transition](), list[str]()
@@ -69,13 +75,14 @@ class UserLogic(StatefulBatchLogic):  # type: ignore[misc]  # not installed here
         at = deadline_of(state)
         if at is None:
             return [], StatefulBatchLogic.RETAIN
-        after = "churned" if state.lifecycle == "silent" else "silent"
-        self._state = state._replace(lifecycle=after, since=at)
+        after = _after_silence(state)
+        self._state = structs.replace(state, lifecycle=after, since=at)
         step = Transition(at, state.lifecycle, after, "time_passed")
         return [Moved([], self._state, [step])], StatefulBatchLogic.RETAIN
 
-    def snapshot(self) -> State | None:
-        return self._state
+    def snapshot(self) -> bytes | None:
+        """Return the state in few bytes: Bytewax pickles what it is given, and bytes cost least."""
+        return None if self._state is None else _packed(self._state)
 
 
 def step_of(state: State | None, at: datetime) -> tuple[State, Transition | None]:
@@ -83,12 +90,12 @@ def step_of(state: State | None, at: datetime) -> tuple[State, Transition | None
     if state is None:
         return State(at, at, at, "new", at, 1), Transition(at, None, "new", "first_activity")
     if at <= state.last_seen:
-        return state._replace(events=state.events + 1), None
+        return _once_more(state, state.last_seen, state.span_start), None
     quiet = at - state.last_seen
     after, reason = _after(state, at, quiet)
     start = at if quiet >= SILENT_AFTER else state.span_start
     if after == state.lifecycle:
-        return state._replace(last_seen=at, span_start=start, events=state.events + 1), None
+        return _once_more(state, at, start), None
     moved = State(state.first_seen, at, start, after, at, state.events + 1)
     return moved, Transition(at, state.lifecycle, after, reason)
 
@@ -98,6 +105,14 @@ def deadline_of(state: State) -> datetime | None:
     if state.lifecycle == "churned":
         return None
     return state.last_seen + (CHURNED_AFTER if state.lifecycle == "silent" else SILENT_AFTER)
+
+
+def _after_silence(state: State) -> str:
+    return "churned" if state.lifecycle == "silent" else "silent"
+
+
+def _once_more(state: State, seen: datetime, start: datetime) -> State:
+    return State(state.first_seen, seen, start, state.lifecycle, state.since, state.events + 1)
 
 
 def _after(state: State, at: datetime, quiet: timedelta) -> tuple[str, str]:
@@ -116,17 +131,23 @@ def user_line(user_id: str, state: State, now: str) -> str:
         each.isoformat()
         for each in (state.first_seen, state.last_seen, state.span_start, state.since)
     )
-    deadline = (state.last_seen + SILENT_AFTER).isoformat()
+    due = deadline_of(state)
+    deadline = r"\N\t\N" if due is None else f"{due.isoformat()}\t{_after_silence(state)}"
     return (
-        f"{user_id}\t0\t{first}\t{last}\t{start}\t{{}}\t{state.lifecycle}\t{since}\t{deadline}\tsilent"
+        f"{user_id}\t0\t{first}\t{last}\t{start}\t{{}}\t{state.lifecycle}\t{since}\t{deadline}"
         f"\t{state.events}\t{last}\t1\t0\t{now}\n"
     )
 
 
 def transition_line(user_id: str, step: Transition, now: str) -> str:
-    """Return a transition's row as the text of COPY."""
+    """Return a transition's row as the text of COPY.
+
+    Its id follows from what it says, so that what is replayed after a crash has the same one.
+    """
+    at = step.at.isoformat()
+    name = f"{user_id}\t{at}\t{step.after}".encode()
     before = r"\N" if step.before is None else step.before
     return (
-        f"{uuid4()}\t{step.at.isoformat()}\t{user_id}\tlifecycle\t{before}\t{step.after}\t{now}"
+        f"{blake2b(name, digest_size=16).hexdigest()}\t{at}\t{user_id}\tlifecycle\t{before}\t{step.after}\t{now}"
         f"\t{step.reason}\t1\tf\t{{}}\n"
     )

@@ -60,6 +60,7 @@ CATALOG = {
     "core_one_process": Meaning(_RATE, _RAW, Target(0.55)),
     "core_two_processes": Meaning(_RATE, f"{_RAW}, one process", Target(0.65)),
     "core_over_bytewax": Meaning(_RATE, "Bytewax doing the core job", Target(2.5)),
+    "core_over_unrecovered_bytewax": Meaning(_RATE, "Bytewax without recovery"),
     "core_cpu_s_per_100k": Meaning("CPU s", "", at_most(0.8)),
     "core_rows_per_event": Meaning("rows"),
     "core_wal_bytes_per_event": Meaning("bytes"),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 
@@ -40,8 +41,12 @@ async def copy_rate(world: World, *, indexes: bool = True, processes: int = 1) -
     return float(sum(each["events"] for each in ran) / took_s)
 
 
-async def bytewax_rate(world: World, python: Path) -> dict[str, Any]:
-    """Return what Bytewax's dataflow says of itself, on the same topic and the same event table."""
+async def bytewax_rate(world: World, python: Path, *, once: bool) -> dict[str, Any]:
+    """Return what Bytewax's dataflow says of itself, on the same topic and the same event table.
+
+    It does the core job, exactly once, or less, without recovery.
+    """
+    snapshots = {"exactly-once": world.directory / f"bytewax-{uuid4().hex}"} if once else {}
     async with world.database() as database:
         await make_table(database.owner, SystemClock().now(), indexes=True)
         return await programs.run(
@@ -50,6 +55,7 @@ async def bytewax_rate(world: World, python: Path) -> dict[str, Any]:
             bootstrap=world.bootstrap,
             dsn=database.owner,
             table=TABLE,
+            **snapshots,
         )
 
 

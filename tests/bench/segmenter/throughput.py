@@ -12,6 +12,8 @@ from tests.bench.segmenter.workload import sessions
 
 PARTS = frozenset((Part.CORE, Part.TWO, Part.BYTEWAX, Part.COUNTERS))
 USERS = 50_000
+# What is set beside Bytewax, and whether that does the core job, exactly once.
+BYTEWAX = {"core_over_bytewax": True, "core_over_unrecovered_bytewax": False}
 
 
 class Throughput:
@@ -40,7 +42,8 @@ class Throughput:
             try:
                 self._bytewax = await bench_venv.interpreter()
             except bench_venv.NotInstalled as error:
-                self._bench.leave_out("core_over_bytewax", f"Bytewax is not there: {error}")
+                for name in BYTEWAX:
+                    self._bench.leave_out(name, f"Bytewax is not there: {error}")
 
     async def _limits(self) -> None:
         await self._raw("raw_events_per_s")
@@ -59,7 +62,8 @@ class Throughput:
         if Part.TWO in self._parts:
             await self._fold("core_two_processes", processes=2)
         if self._bytewax is not None:
-            await self._flow("core_over_bytewax", self._bytewax)
+            for name, once in BYTEWAX.items():
+                await self._flow(name, self._bytewax, once=once)
         if Part.COUNTERS in self._parts and product.has_counters():
             await self._fold("counters_over_core", counters=True)
 
@@ -73,10 +77,10 @@ class Throughput:
         self._rates[name].append(run.events_per_s)
         return run
 
-    async def _flow(self, name: str, python: Path) -> None:
-        ran = await bytewax_rate(self._bench.world, python)
+    async def _flow(self, name: str, python: Path, *, once: bool) -> None:
+        ran = await bytewax_rate(self._bench.world, python, once=once)
         self._bench.tell(
-            f"Bytewax: {ran['events_per_s']:,.0f} events/s,"
+            f"Bytewax{'' if once else ' without recovery'}: {ran['events_per_s']:,.0f} events/s,"
             f" {ran['cpu_s_per_100k']:.2f} CPU s / 100k"
         )
         self._rates[name].append(ran["events_per_s"])
@@ -96,7 +100,8 @@ class Throughput:
             add(two, rates[two], raw)
             add("core_two_processes", rates["core_two_processes"], raw)
         if self._bytewax is not None:
-            add("core_over_bytewax", core, rates["core_over_bytewax"])
+            for name in BYTEWAX:
+                add(name, core, rates[name])
         if Part.COUNTERS in self._parts:
             self._report_counters(core)
 
