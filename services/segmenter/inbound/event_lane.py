@@ -65,7 +65,7 @@ class EventLane:
             decoded = self._decode(batch.records)
             self._decoded[batch.part] = batch.records, decoded
             events = [each.event for each in decoded.events]
-            days = {event.received_at.date() for event in events}
+            days = _dates([event.received_at for event in events])
             months |= _months(events, await self._room.policies())
         if days or months:
             await self._room.ensure(days=days, months=months)
@@ -151,7 +151,7 @@ class EventLane:
             if number:
                 self._metrics.count(m.FOLD_EVENTS, outcome, by=number)
         if decoded.events:
-            oldest = min(each.event.received_at for each in decoded.events)
+            oldest = min([each.event.received_at for each in decoded.events])
             self._metrics.observe(m.FOLD_DELAY_SECONDS, _seconds(oldest, batch.now))
         if folded.merged.merges:
             self._metrics.count(m.MERGES, by=len(folded.merged.merges))
@@ -186,7 +186,7 @@ def _months(events: Sequence[EventEnvelope], policies: Policies) -> set[date]:
             reign.policy.returned_for,
         )
     }
-    days = {event.timestamp.date() for event in events}
+    days = _dates([event.timestamp for event in events])
     activated = {since.date() for since, _ in policies.later}
     return {
         # A day more: the threshold may end after midnight.
@@ -195,6 +195,14 @@ def _months(events: Sequence[EventEnvelope], policies: Policies) -> set[date]:
         for threshold in (timedelta(), *thresholds)
         for extra in (0, 1)
     } | {each.replace(day=1) for each in activated if days and each >= min(days)}
+
+
+def _dates(instants: Sequence[datetime]) -> set[date]:
+    """Return the days of the instants. Nearly always it is one, which is seen at once."""
+    if not instants:
+        return set()
+    first, last = min(instants).date(), max(instants).date()
+    return {first} if first == last else {each.date() for each in instants}
 
 
 def _seconds(earlier: datetime, later: datetime) -> float:

@@ -90,15 +90,15 @@ async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
         return Folded(History())
     occasion, store = scene.occasion, scene.store
     claims = claims_of([each.event for each in events if each.event.type is not _TRACK])
-    touched = {each.event.user_id for each in events if each.event.active}
+    acted = _activity_of(events)
     # Locked before the log is asked: what another lane folds for these users is in it by then.
-    locked = await store.lock(touched | ids_in(claims) if claims else touched)
+    locked = await store.lock(acted.keys() | ids_in(claims) if claims else acted.keys())
     fresh = await _without_repeats(events, store=store)
     merged = Merged(locked)
     if claims:
         merged = await merge_users(claims_of([each.event for each in fresh]), locked, scene)
         locked = merged.locked
-    activity = _activity_of(fresh, locked)
+    activity = _of_users(acted if fresh is events else _activity_of(fresh), locked)
     begun = await _begin_users(activity, locked, scene)
     moved = await _move_users(merged.changes, locked.profiles, activity, scene)
     changes = [*begun.values(), *moved, *merged.gone]
@@ -111,8 +111,9 @@ async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
         cause_of=lambda user_id, at: _cause(activity.get(user_id), at, occasion.live_window),
         homes=merged.homes,
     )
-    inactive = sum(not each.event.active for each in fresh)
-    return Folded(history, len(fresh) - inactive, len(events) - len(fresh), inactive, fresh, merged)
+    active = sum([len(each.events) for each in activity.values()])
+    repeats = len(events) - len(fresh)
+    return Folded(history, active, repeats, len(fresh) - active, fresh, merged)
 
 
 async def _without_repeats(events: Sequence[Folding], *, store: Store) -> Sequence[Folding]:
@@ -136,13 +137,18 @@ def _looked_up_since(events: Collection[Folding]) -> datetime:
     return min([each.event.received_at for each in events]) - DUPLICATE_WINDOW
 
 
-def _activity_of(events: Iterable[Folding], locked: Locked) -> dict[str, _Activity]:
-    """Group the events that are something a user did (Segment's `context.active` says what is not)."""
+def _activity_of(events: Iterable[Folding]) -> dict[str, _Activity]:
+    """Group the events that are something somebody did by id. Segment's `context.active` says what is not."""
     users: dict[str, _Activity] = defaultdict(_Activity)
     for each in events:
         event = each.event
         if event.active:
             users[event.user_id].events.append(event)
+    return users
+
+
+def _of_users(users: dict[str, _Activity], locked: Locked) -> dict[str, _Activity]:
+    """Give what came under another id to the user whose the id is."""
     for user_id in users.keys() & locked.others.keys():
         home = locked.root_of(user_id)
         if home != user_id:
