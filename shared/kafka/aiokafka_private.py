@@ -13,6 +13,7 @@ from aiokafka.conn import CloseReason
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import BrokerResponseError, KafkaError, kafka_errors
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import TopicPartition
 
 UNCOMPRESSED = 0
 
@@ -72,12 +73,12 @@ def fail_all(producer: AIOKafkaProducer, error: KafkaError) -> None:
 
 
 class Maker:
-    """A consumer's `value_deserializer` that makes the whole record, from what the log's bytes hold.
+    """A consumer's `value_deserializer` that makes the whole record, of its partition and what the log's bytes hold.
 
     A consumer with any other one hands out what it always does.
     """
 
-    def __init__(self, make: Callable[[Any], object]) -> None:
+    def __init__(self, make: Callable[[TopicPartition, Any], object]) -> None:
         self.make = make
 
     def __call__(self, _value: bytes) -> object:
@@ -89,12 +90,14 @@ def teach_to_make() -> None:
 
     aiokafka's own has eleven fields, and costs as much as the event in it costs to decode.
     """
-    PartitionRecords._consumer_record = _consumer_record  # noqa: SLF001
+    PartitionRecords.__init__ = _begin_records
 
 
-_its_own_record = PartitionRecords._consumer_record  # noqa: SLF001
+_begin_as_usual = PartitionRecords.__init__
 
 
-def _consumer_record(self: Any, place: Any, raw: Any) -> object:
+def _begin_records(self: Any, *given: Any, **named: Any) -> None:
+    _begin_as_usual(self, *given, **named)
     maker = self._value_deserializer
-    return maker.make(raw) if type(maker) is Maker else _its_own_record(self, place, raw)
+    if type(maker) is Maker:
+        self._consumer_record = maker.make

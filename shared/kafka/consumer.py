@@ -159,7 +159,7 @@ async def partition_counts(
             await asyncio.wait_for(client.close(), STOP_S)
 
 
-def _record_of(raw: Any) -> Record:
+def _record_of(_place: TopicPartition, raw: Any) -> Record:
     return Record(raw.offset, raw.timestamp, raw.key, raw.value or b"", tuple(raw.headers))
 
 

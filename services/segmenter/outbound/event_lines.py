@@ -32,19 +32,24 @@ def _pieces(events: Sequence[Folding], part: int) -> list[bytes | msgspec.Raw]:
     pieces: list[bytes | msgspec.Raw] = []
     received = instant_texts([each.event.received_at for each in events])
     happened = instant_texts([each.event.timestamp for each in events])
+    usual = f"t\tf\t{{}}\t{part}\t"  # as nearly every event is
     for each, received_at, timestamp in zip(events, received, happened, strict=True):
         event = each.event
-        flags = ",".join(event.flags) if event.flags else ""
+        is_usual = event.active and not (event.historical or event.flags)
         said = (
             f"{event.source}\t{event.event_id}\t{received_at}\t{event.user_id}\t"
             f"{event.type._value_}\t{NULL if event.name is None else event.name}\t"
             f"{timestamp}\t"
             f"{NULL if event.anonymous_id is None else event.anonymous_id}\t"
-            f"{'t' if event.active else 'f'}\t{'t' if event.historical else 'f'}\t"
-            f"{{{flags}}}\t{part}\t{each.offset}\t"
+            f"{usual if is_usual else _unusual(event, part)}{each.offset}\t"
         )
         pieces += (said.encode(), event.payload, b"\n")
     return pieces
+
+
+def _unusual(event: EventEnvelope, part: int) -> str:
+    active, historical = "t" if event.active else "f", "t" if event.historical else "f"
+    return f"{active}\t{historical}\t{{{','.join(event.flags)}}}\t{part}\t"
 
 
 def _is_plain(events: Sequence[Folding]) -> bool:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from shared.contracts.codec import encode
-from shared.contracts.events import EventEnvelope
+from shared.contracts.events import EventEnvelope, EventFlag
 from tests.integration.segmenter.kit import DAY, START, Site, event
 
 pytestmark = pytest.mark.postgres
@@ -49,6 +49,9 @@ def anything(number: int, draw: random.Random) -> EventEnvelope:
         "name": draw.choice((None, *TEXTS)),
         "anonymous_id": draw.choice((None, *TEXTS)),
         "payload": payload(draw),
+        "active": draw.random() < 0.7,
+        "historical": draw.random() < 0.3,
+        "flags": tuple(draw.sample(list(EventFlag), draw.choice((0, 0, 1, 2)))),
     }
     return event(f"{draw.choice(TEXTS)}{number % 7}", START, **more)
 
@@ -61,7 +64,8 @@ async def test_every_text_is_stored_as_it_came(site: Site, seed: int) -> None:
     await site.fold(*sent, now=START + DAY)
 
     rows = await site.owner.fetch(
-        "SELECT source, event_id, user_id, name, anonymous_id, payload FROM events ORDER BY kafka_offset"
+        "SELECT source, event_id, user_id, name, anonymous_id, active, historical, flags, payload"
+        " FROM events ORDER BY kafka_offset"
     )
     assert [tuple(row) for row in rows] == [
         (
@@ -70,6 +74,9 @@ async def test_every_text_is_stored_as_it_came(site: Site, seed: int) -> None:
             each.user_id,
             each.name,
             each.anonymous_id,
+            each.active,
+            each.historical,
+            list(each.flags),
             bytes(each.payload).decode(),
         )
         for each in sent

@@ -132,9 +132,11 @@ def fetched(deserializer: object) -> list[object]:
 
 def test_a_consumer_with_a_maker_hands_out_what_that_makes_of_each_record() -> None:
     private.teach_to_make()
-    maker = private.Maker(lambda raw: (raw.offset, raw.timestamp, raw.key, raw.value, raw.headers))
+    maker = private.Maker(
+        lambda place, raw: (place.topic, raw.offset, raw.timestamp, raw.key, raw.value, raw.headers)
+    )
 
-    assert fetched(maker) == [(0, 17, b"k", b"v", [("h", b"1")]), (1, 18, None, None, [])]
+    assert fetched(maker) == [("t", 0, 17, b"k", b"v", [("h", b"1")]), ("t", 1, 18, None, None, [])]
 
 
 @pytest.mark.parametrize("deserializer", [None, lambda value: value])
