@@ -58,6 +58,7 @@ class LaneRun:
         self._watermark: datetime | None = None
         self._incarnation: str | None = None
         self._more_due = False
+        self._rests_until = float("-inf")
 
     async def claim(self) -> None:
         """Take the partition and go to its stored offset. Raises ClaimLost, Frozen, retryables."""
@@ -127,6 +128,8 @@ class LaneRun:
         """Say whether to take much of what is due: with many events, or with none. A few should not wait for it."""
         if not self._more_due or self._ahead.is_full:
             return self._more_due
+        if asyncio.get_running_loop().time() < self._rests_until:
+            return False
         return not (self._ahead.has_news or self._setup.crowd.locked())
 
     @asynccontextmanager
@@ -270,6 +273,8 @@ class LaneRun:
         gaps = turn.next_offset - turn.position - len(turn.batch.records)
         self._position = turn.next_offset
         self._more_due = folded.applied.more_due
+        if folded.applied.gives_way:
+            self._rests_until = asyncio.get_running_loop().time() + seconds
         self._pulse.note_turn(
             asyncio.get_running_loop().time(), position=self._position, end=turn.end_offset
         )

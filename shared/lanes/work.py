@@ -45,7 +45,7 @@ class Applied:
 
     `held_up` says that something due by the watermark is in another lane's hands: the next turn, in
     its own time, tries again. `unswept`: nobody has looked what is due. With any of them the watermark is
-    told to nobody yet.
+    told to nobody yet. `gives_way`: what is due should leave as much time to others as it takes, for events come by.
     """
 
     refused: Sequence[Refused] = ()
@@ -53,6 +53,7 @@ class Applied:
     more_due: bool = False
     held_up: bool = False
     unswept: bool = False
+    gives_way: bool = False
     # Called after the commit and only then, with no arguments: metrics of what really happened.
     after_commit: Sequence["AfterCommit"] = field(default_factory=tuple)
 

@@ -1,6 +1,7 @@
 """One batch of the events topic → users, history and outbox, inside the lane's fenced transaction."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -116,19 +117,22 @@ class EventLane:
             more_due=swept is not None and swept.more_due,
             held_up=swept is not None and swept.held_up,
             unswept=swept is None,
+            gives_way=self._sweeps.gives_way(at=_loop_time()),
             after_commit=[partial(self._tell, batch, decoded, folded, swept)],
         )
 
     async def _sweep(self, batch: Batch, scene: Scene) -> Swept | None:
         """Let time pass for those who are due; None where it is not the time to look."""
-        if not self._sweeps.is_time(batch, at=_loop_time()):
+        at = _loop_time()
+        self._sweeps.see(batch, at=at)
+        if not self._sweeps.is_time(batch, at=at):
             return None
         return await sweep_deadlines(
             occasion=scene.occasion,
             policies=scene.policies,
             store=scene.store,
             folded_until=scene.folded_until,
-            limit=self._sweeps.limit(batch),
+            limit=self._sweeps.limit(batch, at=at),
             past=self._sweeps.past(batch),
         )
 
@@ -163,10 +167,13 @@ class EventLane:
             self._sweeps.note(batch, swept, at=_loop_time())
 
     def _tell_history(self, history: History) -> None:
-        for each in history.written:
-            self._metrics.count(m.TRANSITIONS, each.kind, each.after, each.reason)
-        for each in (*history.repealed, *history.retracted):
-            self._metrics.count(m.TRANSITIONS_RETRACTED, each.kind)
+        written = Counter([(each.kind, each.after, each.reason) for each in history.written])
+        for labels, number in written.items():
+            self._metrics.count(m.TRANSITIONS, *labels, by=number)
+        for kind, number in Counter(
+            [each.kind for each in (*history.repealed, *history.retracted)]
+        ).items():
+            self._metrics.count(m.TRANSITIONS_RETRACTED, kind, by=number)
 
 
 async def _folded_until(connection: Connection, batch: Batch) -> Mapping[int, datetime | None]:

@@ -4,7 +4,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from services.segmenter.usecases.ports import DuePlace
-from services.segmenter.usecases.sweep_deadlines import FIRST_SWEEP, SWEEP_LIMIT, Swept
+from services.segmenter.usecases.sweep_deadlines import (
+    BESIDE_EVENTS,
+    FIRST_SWEEP,
+    SWEEP_LIMIT,
+    Swept,
+)
 from shared.lanes.work import Batch
 from shared.observability import metrics as m
 from shared.observability.metrics import Metrics
@@ -12,6 +17,8 @@ from shared.observability.metrics import Metrics
 # While events arrive, by the watermark and by the event loop's clock. A look costs a small transaction as much as
 # folding its events does.
 APART = timedelta(milliseconds=100)
+# So long after an event, of whatever partition, others may be expected.
+QUIET_AFTER_S = 1.0
 
 
 class _Swept(NamedTuple):
@@ -28,6 +35,12 @@ class Sweeps:
         self._held_up: dict[int, DuePlace | None] = {}
         # Up to where a partition's last sweep has left nothing that was due.
         self._swept: dict[int, _Swept] = {}
+        self._events_at = float("-inf")  # the event loop's time
+
+    def see(self, batch: Batch, *, at: float) -> None:
+        """Learn from every batch whether events come."""
+        if batch.records:
+            self._events_at = at
 
     def is_time(self, batch: Batch, *, at: float) -> bool:
         """Say whether to look at this moment of the loop's clock: always without events, or where something was left.
@@ -40,10 +53,15 @@ class Sweeps:
         moved_on = not last.until <= batch.watermark < last.until + APART
         return moved_on or at >= last.at + APART.total_seconds()
 
-    def limit(self, batch: Batch) -> int:
+    def limit(self, batch: Batch, *, at: float) -> int:
         """Return how many due users to take: many also where the first few are held up, to get past them."""
-        many = batch.may_catch_up or batch.part in self._held_up
-        return SWEEP_LIMIT if many else FIRST_SWEEP
+        if not (batch.may_catch_up or batch.part in self._held_up):
+            return FIRST_SWEEP
+        return BESIDE_EVENTS if self.gives_way(at=at) else SWEEP_LIMIT
+
+    def gives_way(self, *, at: float) -> bool:
+        """Say whether events came by a moment ago."""
+        return at < self._events_at + QUIET_AFTER_S
 
     def past(self, batch: Batch) -> DuePlace | None:
         return self._held_up.get(batch.part)

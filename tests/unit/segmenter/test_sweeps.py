@@ -7,7 +7,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.segmenter.inbound.sweeps import APART, Sweeps
-from services.segmenter.usecases.sweep_deadlines import FIRST_SWEEP, SWEEP_LIMIT, Swept
+from services.segmenter.usecases.sweep_deadlines import (
+    BESIDE_EVENTS,
+    FIRST_SWEEP,
+    SWEEP_LIMIT,
+    Swept,
+)
 from shared.contracts import topics
 from shared.kafka.records import Record
 from shared.lanes.work import Batch
@@ -86,4 +91,22 @@ def test_it_takes_much_where_nobody_waits_or_the_first_few_are_held_up(
 ) -> None:
     sweeps.note(EVENTS, left, at=0.0)
 
-    assert sweeps.limit(batch) == limit
+    assert sweeps.limit(batch, at=0.0) == limit
+
+
+def test_while_events_come_by_any_partition_it_takes_less(sweeps: Sweeps) -> None:
+    sweeps.see(EVENTS, at=5.0)
+    sweeps.see(replace(EVENTS, part=4, records=[]), at=5.5)
+    catching_up = replace(EVENTS, part=4, records=[], may_catch_up=True)
+
+    assert sweeps.limit(catching_up, at=5.9) == BESIDE_EVENTS
+    assert sweeps.limit(catching_up, at=6.0) == SWEEP_LIMIT
+
+
+def test_what_is_due_gives_way_for_a_moment_after_each_event(sweeps: Sweeps) -> None:
+    assert not sweeps.gives_way(at=0.0)
+
+    sweeps.see(EVENTS, at=5.0)
+
+    assert sweeps.gives_way(at=5.9)
+    assert not sweeps.gives_way(at=6.0)
