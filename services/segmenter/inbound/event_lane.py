@@ -42,6 +42,7 @@ class EventLane:
         calendar: Calendar,
         metrics: Metrics,
         counts: bool = True,
+        loop_time: Callable[[], float] | None = None,
     ) -> None:
         self._store = store
         self._identities = identities
@@ -57,6 +58,7 @@ class EventLane:
         # Where a transition found no room although no event of its batch asked for it.
         self._wanted: set[date] = set()
         self._sweeps = Sweeps(metrics)
+        self._loop_time = loop_time or _loop_time
 
     async def prepare(self, batch: Batch) -> None:
         days: set[date] = set()
@@ -117,13 +119,13 @@ class EventLane:
             more_due=swept is not None and swept.more_due,
             held_up=swept is not None and swept.held_up,
             unswept=swept is None,
-            gives_way=self._sweeps.gives_way(at=_loop_time()),
+            gives_way=self._sweeps.gives_way(at=self._loop_time()),
             after_commit=[partial(self._tell, batch, decoded, folded, swept)],
         )
 
     async def _sweep(self, batch: Batch, scene: Scene) -> Swept | None:
         """Let time pass for those who are due; None where it is not the time to look."""
-        at = _loop_time()
+        at = self._loop_time()
         self._sweeps.see(batch, at=at)
         if not self._sweeps.is_time(batch, at=at):
             return None
@@ -164,7 +166,7 @@ class EventLane:
         self._tell_history(folded.history)
         if swept is not None:
             self._tell_history(swept.history)
-            self._sweeps.note(batch, swept, at=_loop_time())
+            self._sweeps.note(batch, swept, at=self._loop_time())
 
     def _tell_history(self, history: History) -> None:
         written = Counter([(each.kind, each.after, each.reason) for each in history.written])

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.inbound.event_lane import EventLane
 from services.segmenter.inbound.live_funnels import LiveFunnels
+from services.segmenter.inbound.sweeps import QUIET_AFTER_S
 from services.segmenter.outbound.funnel_log import PostgresFunnelLog
 from services.segmenter.outbound.funnel_store import PostgresFunnelStore
 from services.segmenter.outbound.identity_store import PostgresIdentities
@@ -197,6 +199,8 @@ async def site_on(database: Database) -> AsyncIterator[Site]:
         live_window=DAY,
         calendar=Calendar(ZONE),
         metrics=Metrics(registry),
+        # Between two turns of a test it has been quiet for a while.
+        loop_time=partial(next, count(step=2 * QUIET_AFTER_S)),
     )
     made = Site(database, owner, room, lane, registry)
     try:
