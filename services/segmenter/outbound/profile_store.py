@@ -1,6 +1,5 @@
 """Users, history and event log in Postgres, on the lane's connection and in its transaction."""
 
-from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
@@ -91,11 +90,11 @@ class PostgresStore:
     async def policies(self) -> Policies:
         return (await self.rules()).policies
 
-    async def known(self, keys: Collection[EventKey], *, since: datetime) -> set[EventKey]:
+    async def known(self, ids: Mapping[str, Collection[str]], *, since: datetime) -> set[EventKey]:
         known: set[EventKey] = set()
         with translated():
-            for source, ids in _by_source(keys).items():
-                rows = await self._known(source, sorted(ids), since)
+            for source, theirs in ids.items():
+                rows = await self._known(source, sorted(theirs), since)
                 known.update((source, row[0]) for row in rows)
         return known
 
@@ -242,16 +241,6 @@ class PostgresStore:
                 max(instants),
             )
         return [history_sql.transition_of(row) for row in rows]
-
-
-def _by_source(keys: Collection[EventKey]) -> dict[str, list[str]]:
-    sources = {source for source, _ in keys}
-    if len(sources) == 1:
-        return {sources.pop(): [event_id for _, event_id in keys]}
-    ids: dict[str, list[str]] = defaultdict(list)
-    for source, event_id in keys:
-        ids[source].append(event_id)
-    return ids
 
 
 def _due(besides: Collection[int], behind: DuePlace | None) -> tuple[str, tuple[object, ...]]:

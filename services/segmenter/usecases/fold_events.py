@@ -89,8 +89,8 @@ async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
     if not events:
         return Folded(History())
     occasion, store = scene.occasion, scene.store
-    claims = claims_of([each.event for each in events if each.event.type is not _TRACK])
-    acted = _activity_of(events)
+    acted, others = _activity_of(events)
+    claims = claims_of(others)
     # Locked before the log is asked: what another lane folds for these users is in it by then.
     locked = await store.lock(acted.keys() | ids_in(claims) if claims else acted.keys())
     fresh = await _without_repeats(events, store=store)
@@ -98,7 +98,9 @@ async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
     if claims:
         merged = await merge_users(claims_of([each.event for each in fresh]), locked, scene)
         locked = merged.locked
-    activity = _of_users(acted if fresh is events else _activity_of(fresh), locked)
+    if fresh is not events:
+        acted, _ = _activity_of(fresh)
+    activity = _of_users(acted, locked)
     begun = await _begin_users(activity, locked, scene)
     moved = await _move_users(merged.changes, locked.profiles, activity, scene)
     changes = [*begun.values(), *moved, *merged.gone]
@@ -118,12 +120,14 @@ async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
 
 async def _without_repeats(events: Sequence[Folding], *, store: Store) -> Sequence[Folding]:
     """Return the events whose id neither the log nor an earlier one of the batch has."""
-    first = {(each.event.source, each.event.event_id): each for each in events}
-    if len(first) < len(events):
+    ids: dict[str, list[str]] = defaultdict(list)
+    for each in events:
+        event = each.event
+        ids[event.source].append(event.event_id)
+    if any(len(set(of_one)) < len(of_one) for of_one in ids.values()):
         events = _first_of_each(events)
-        first = {each.key: each for each in events}
-    known = await store.known(first.keys(), since=_looked_up_since(events))
-    return [each for key, each in first.items() if key not in known] if known else events
+    known = await store.known(ids, since=_looked_up_since(events))
+    return [each for each in events if each.key not in known] if known else events
 
 
 def _first_of_each(events: Sequence[Folding]) -> Sequence[Folding]:
@@ -137,14 +141,22 @@ def _looked_up_since(events: Collection[Folding]) -> datetime:
     return min([each.event.received_at for each in events]) - DUPLICATE_WINDOW
 
 
-def _activity_of(events: Iterable[Folding]) -> dict[str, _Activity]:
-    """Group the events that are something somebody did by id. Segment's `context.active` says what is not."""
+def _activity_of(
+    events: Iterable[Folding],
+) -> tuple[dict[str, _Activity], Sequence[EventEnvelope]]:
+    """Group the events that are something somebody did by id; and return those that may say more than that.
+
+    Segment's `context.active` says what nobody did.
+    """
     users: dict[str, _Activity] = defaultdict(_Activity)
+    others = []
     for each in events:
         event = each.event
         if event.active:
             users[event.user_id].events.append(event)
-    return users
+        if event.type is not _TRACK:
+            others.append(event)
+    return users, others
 
 
 def _of_users(users: dict[str, _Activity], locked: Locked) -> dict[str, _Activity]:

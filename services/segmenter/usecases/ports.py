@@ -1,6 +1,6 @@
 """What folding needs of the world: one store, on the lane's own transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -140,8 +140,8 @@ class Store(Protocol):
         """Return every policy that was ever activated."""
         ...
 
-    async def known(self, keys: Collection[EventKey], *, since: datetime) -> set[EventKey]:
-        """Return which of the keys the log holds among what was received since that instant."""
+    async def known(self, ids: Mapping[str, Collection[str]], *, since: datetime) -> set[EventKey]:
+        """Return which of each source's ids the log holds among what was received since that instant."""
         ...
 
     async def lock(self, user_ids: Collection[str]) -> Locked:
