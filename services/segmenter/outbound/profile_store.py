@@ -150,7 +150,7 @@ class PostgresStore:
             len(taken),
             len(found) == limit or len(taken) < len(found),
             # Without the order of ids others of that instant may still come, whatever their ids.
-            DuePlace(taken[-1]["check_at"], "" if behind is None else taken[-1]["user_id"]),
+            DuePlace(users_sql.due_at(taken[-1]), "" if behind is None else taken[-1]["user_id"]),
         )
 
     async def logged(self, user_ids: Collection[str], *, grain: timedelta) -> dict[str, Logged]:

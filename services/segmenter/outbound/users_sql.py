@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
+
+import msgspec
 
 from services.segmenter.domain.active_days import ActiveDays
 from services.segmenter.domain.deadlines import Deadline
@@ -29,9 +31,19 @@ _COLUMNS = """user_id, part, first_seen, last_seen, span_start, earlier_spans, l
        lifecycle_since, deadline, deadline_to, event_count, known_at, policy_version, revision,
        first_day, days, channel, platform, also_parts"""
 
+# As `profile_of` reads them: instants as seconds since 1970, for the driver takes ten times as long to make them out of
+# its own, and that was half of what a row cost to read. Exact to the microsecond up to the year 2242. Two are nearly
+# always said by others.
+_READ = """user_id, part, CASE WHEN days IS NULL THEN first_seen END AS first_seen,
+       date_part('epoch', last_seen) AS last_seen, date_part('epoch', span_start) AS span_start, earlier_spans,
+       lifecycle, date_part('epoch', nullif(lifecycle_since, span_start)) AS lifecycle_since,
+       date_part('epoch', deadline) AS deadline, deadline_to, event_count,
+       date_part('epoch', known_at) AS known_at, policy_version, revision,
+       first_day, days, channel, platform, also_parts"""
+
 # Joined, not `= ANY`: in a small table that is a look at every id for every row, seconds for thousands of both.
 WHOLE = f"""
-SELECT {_COLUMNS}, merged_into
+SELECT {_READ}, merged_into
 FROM unnest($1::text::text[]) AS wanted (wanted_id) JOIN users ON user_id = wanted_id
 ORDER BY user_id
 """  # noqa: S608  constants only
@@ -40,7 +52,7 @@ ORDER BY user_id
 # in the same order. Whoever is locked here stays where the row lies until this transaction writes it.
 LOCK = f"""
 SELECT found.* FROM unnest($1::text::text[]) AS wanted (wanted_id), LATERAL (
-    SELECT {_COLUMNS}, merged_into, ctid FROM users WHERE user_id = wanted_id FOR UPDATE
+    SELECT {_READ}, merged_into, ctid FROM users WHERE user_id = wanted_id FOR UPDATE
 ) AS found
 """  # noqa: S608
 
@@ -51,7 +63,7 @@ SPANS = """(cardinality(earlier_spans) / 2 + 1)
         * (SELECT count(*) FROM policies WHERE activated_at IS NOT NULL)"""
 
 PAGE = f"""
-SELECT {_COLUMNS}
+SELECT {_READ}
 FROM (SELECT *, row_number() OVER by_id AS place, sum({SPANS}) OVER by_id AS so_far
       FROM (SELECT * FROM users WHERE user_id > $1 AND merged_into IS NULL
             ORDER BY user_id LIMIT $2) AS page
@@ -63,7 +75,7 @@ ORDER BY user_id
 # `check_at` is the deadline as of the last whole save, and never later than the deadline itself. It is what
 # the index is on: activity that only moves the deadline on leaves every index alone.
 DUE = f"""
-SELECT user_id, check_at, {SPANS} AS spans FROM users
+SELECT user_id, date_part('epoch', check_at) AS due_at, {SPANS} AS spans FROM users
 WHERE part = $1 AND check_at <= $2 {{condition}}
 ORDER BY {{order}} LIMIT $3
 """  # noqa: S608
@@ -80,7 +92,7 @@ DUE_BEHIND = DUE.format(
 # was changed a moment ago is judged anew.
 LOCK_DUE = f"""
 SELECT found.* FROM unnest($3::text::text[]) AS wanted (wanted_id), LATERAL (
-    SELECT {_COLUMNS}, merged_into, ctid FROM users
+    SELECT {_READ}, merged_into, ctid FROM users
     WHERE user_id = wanted_id AND part = $1 AND check_at <= $2
     FOR UPDATE SKIP LOCKED
 ) AS found
@@ -151,6 +163,8 @@ WHERE users.{key} = given.{key}
 EXTEND, EXTEND_THERE = _by_id_and_place(_EXTEND)
 AGE, AGE_THERE = _by_id_and_place(_AGE)
 
+_Instants = tuple[datetime, datetime, datetime | None, datetime | None, datetime]
+_instants = partial(msgspec.convert, type=_Instants, strict=False)
 _LIFECYCLES = {each.value: each for each in Lifecycle}
 
 
@@ -267,6 +281,9 @@ def profile_of(row: Sequence[Any]) -> Profile:
         deadline_to, event_count, known_at, policy_version, revision, first_day, days, channel, platform,
         also_parts, *_,
     ) = row  # fmt: skip
+    span_start, last_seen, lifecycle_since, deadline, known_at = _instants(
+        (span_start, last_seen, lifecycle_since, deadline, known_at)
+    )
     spans: Spans = (Span(span_start, last_seen),)
     if earlier:
         spans = (*(Span(*pair) for pair in list(pairwise(earlier))[::2]), *spans)
@@ -275,7 +292,7 @@ def profile_of(row: Sequence[Any]) -> Profile:
         part,
         spans,
         _LIFECYCLES[lifecycle],
-        lifecycle_since,
+        lifecycle_since or span_start,
         None if deadline is None else Deadline(deadline, _LIFECYCLES[deadline_to]),
         event_count,
         known_at,
@@ -288,6 +305,11 @@ def profile_of(row: Sequence[Any]) -> Profile:
         revision,
         tuple(also_parts) if also_parts else (),
     )
+
+
+def due_at(row: Mapping[str, Any]) -> datetime:
+    """Return when a row of `DUE` says to look at the user."""
+    return msgspec.convert(row["due_at"], datetime, strict=False)
 
 
 def merged_into(row: Sequence[Any]) -> str | None:
