@@ -7,7 +7,7 @@ could not be sent yet must be found again.
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -33,7 +33,8 @@ class OutboxMessage(msgspec.Struct, frozen=True, gc=False):
 class OutboxRow(msgspec.Struct, frozen=True):
     """Messages (key, value) that wait to be sent; `created_at` is product time.
 
-    Those whose places are in `settled` wait no more. A place is a message's for good.
+    Those whose places are in `settled` wait no more. A place is a message's for good. `unreadable`: what the row
+    holds in place of messages, where somebody else has written it.
     """
 
     id: int
@@ -42,6 +43,7 @@ class OutboxRow(msgspec.Struct, frozen=True):
     created_at: datetime
     messages: list[tuple[bytes, bytes]]
     settled: frozenset[int]
+    unreadable: bytes | None = None
 
 
 async def insert(
@@ -114,10 +116,16 @@ async def waiting(
         list(topics),
         limit,
     )
-    return [
-        OutboxRow(id_, part, topic, created_at, _unpack(pairs), frozenset(settled))
-        for id_, part, topic, created_at, pairs, settled in rows
-    ]
+    return [_row_of(row) for row in rows]
+
+
+def _row_of(row: Sequence[Any]) -> OutboxRow:
+    id_, part, topic, created_at, pairs, settled = row
+    try:
+        messages = _unpack(pairs)
+    except msgspec.DecodeError:
+        return OutboxRow(id_, part, topic, created_at, [], frozenset(), unreadable=pairs)
+    return OutboxRow(id_, part, topic, created_at, messages, frozenset(settled))
 
 
 async def settle(connection: Connection, row_id: int, places: Sequence[int]) -> None:

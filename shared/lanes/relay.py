@@ -26,6 +26,7 @@ from shared.observability.logging import log
 _logger = log(__name__)
 
 _FOR_GOOD = (Outcome.TOO_LARGE, Outcome.INVALID)
+_UNREADABLE = "undecodable"
 SEND_DEADLINE_S = 4.0
 
 
@@ -84,6 +85,7 @@ class Relay:
                     limit=self._setup.limits.relay_batch,
                 )
             self._measure_age(rows)
+            await self._give_up(connection, [row for row in rows if row.unreadable is not None])
             if rows and await self._send(connection, rows):
                 backoff.reset()
             elif rows:
@@ -109,6 +111,31 @@ class Relay:
         for each in impossible:
             self._warn(*each)
         return len(settled) == len(messages)
+
+    async def _give_up(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
+        """Keep rows that hold no messages as dead letters: the others must not wait for them."""
+        if not rows:
+            return
+        letters = [self._unreadable(row, row.unreadable or b"") for row in rows]
+        with translated():
+            async with connection.transaction():
+                await dead_letters.insert(connection, letters)
+                await outbox.delete(connection, [row.id for row in rows])
+        for row in rows:
+            self._setup.metrics.count(m.DEAD_LETTERS, self._group, _UNREADABLE)
+            _logger.critical("outbox_row_unreadable", topic=row.topic, id=row.id)
+
+    def _unreadable(self, row: OutboxRow, value: bytes) -> tuple[DeadLetter, dead_letters.Place]:
+        letter = DeadLetter(
+            dead_letter_id=f"{self._group}/outbox/{row.id}",
+            code=_UNREADABLE,
+            field="packed",
+            reason="the outbox's row holds no list of messages",
+            origin=self._group,
+            refused_at=self._setup.clock.now(),
+            value=value,
+        )
+        return letter, dead_letters.Place(row.topic, row.part, -1)
 
     async def _rest(self) -> None:
         try:

@@ -273,7 +273,7 @@ class LaneRun:
         gaps = turn.next_offset - turn.position - len(turn.batch.records)
         self._position = turn.next_offset
         self._more_due = folded.applied.more_due
-        if folded.applied.gives_way:
+        if turn.batch.may_catch_up and folded.applied.gives_way:
             self._rests_until = asyncio.get_running_loop().time() + seconds
         self._pulse.note_turn(
             asyncio.get_running_loop().time(), position=self._position, end=turn.end_offset

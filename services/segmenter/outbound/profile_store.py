@@ -198,9 +198,9 @@ class PostgresStore:
         with translated():
             if len(known) == len(places):
                 column = users_sql.places_column(known)
-                if await self._connection.execute(there, column, *given) == f"UPDATE {len(places)}":
+                if await self._connection.execute(there, *given, column) == f"UPDATE {len(places)}":
                     return
-            await self._connection.execute(by_id, users_sql.ids_column(profiles), *given)
+            await self._connection.execute(by_id, *given)
 
     def _note_places(self, rows: Iterable[asyncpg.Record]) -> None:
         self._places |= {row[0]: users_sql.place_of(row) for row in rows}

@@ -99,8 +99,14 @@ SELECT found.* FROM unnest($3::text::text[]) AS wanted (wanted_id), LATERAL (
 """  # noqa: S608
 
 
-def _by_id_and_place(update: str) -> tuple[str, str]:
-    return update.format(key="user_id", kind="text"), update.format(key="ctid", kind="tid")
+def _by_id_and_place(update: str, *, last: int) -> tuple[str, str]:
+    """Return the statement that looks users up, and the one that is told where they lie in its last parameter."""
+    places = f", ${last}::text::tid[]"
+    there = " AND users.ctid = given.place"
+    return (
+        update.format(places="", place="", there=""),
+        update.format(places=places, place=", place", there=there),
+    )
 
 
 _ROWS = """
@@ -142,10 +148,10 @@ _EXTEND = """
 UPDATE users
 SET last_seen = given.last_seen, deadline = given.deadline, deadline_to = given.deadline_to,
     event_count = given.event_count, known_at = given.known_at, updated_at = $7::timestamptz
-FROM unnest($1::text::{kind}[], $2::text::timestamptz[], $3::text::timestamptz[], $4::text::text[],
-            $5::text::bigint[], $6::text::timestamptz[])
-     AS given ({key}, last_seen, deadline, deadline_to, event_count, known_at)
-WHERE users.{key} = given.{key}
+FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::timestamptz[], $4::text::text[],
+            $5::text::bigint[], $6::text::timestamptz[]{places})
+     AS given (user_id, last_seen, deadline, deadline_to, event_count, known_at{place})
+WHERE users.user_id = given.user_id{there}
 """
 
 _AGE = """
@@ -153,15 +159,15 @@ UPDATE users
 SET lifecycle = given.lifecycle, lifecycle_since = given.lifecycle_since,
     deadline = given.deadline, deadline_to = given.deadline_to, check_at = given.deadline,
     updated_at = $6::timestamptz
-FROM unnest($1::text::{kind}[], $2::text::text[], $3::text::timestamptz[], $4::text::timestamptz[],
-            $5::text::text[])
-     AS given ({key}, lifecycle, lifecycle_since, deadline, deadline_to)
-WHERE users.{key} = given.{key}
+FROM unnest($1::text::text[], $2::text::text[], $3::text::timestamptz[], $4::text::timestamptz[],
+            $5::text::text[]{places})
+     AS given (user_id, lifecycle, lifecycle_since, deadline, deadline_to{place})
+WHERE users.user_id = given.user_id{there}
 """
 
-# By where the rows lie, once they are locked: a quarter cheaper than to look them up once more.
-EXTEND, EXTEND_THERE = _by_id_and_place(_EXTEND)
-AGE, AGE_THERE = _by_id_and_place(_AGE)
+# By where the rows lie, once they are locked: a quarter cheaper than to look them up once more. Places come last.
+EXTEND, EXTEND_THERE = _by_id_and_place(_EXTEND, last=8)
+AGE, AGE_THERE = _by_id_and_place(_AGE, last=7)
 
 _Instants = tuple[datetime, datetime, datetime | None, datetime | None, datetime]
 _instants = partial(msgspec.convert, type=_Instants, strict=False)
@@ -245,19 +251,15 @@ def columns(profiles: Sequence[Profile]) -> list[str]:
     ]
 
 
-def ids_column(profiles: Sequence[Profile]) -> str:
-    """Return the first column of `EXTEND` and `AGE`."""
-    return text_array([profile.user_id for profile in profiles])
-
-
 def places_column(places: Sequence[Place]) -> str:
-    """Return the first column of `EXTEND_THERE` and `AGE_THERE`."""
+    """Return the last parameter of `EXTEND_THERE` and `AGE_THERE`."""
     return text_array([f"({block},{line})" for block, line in places])
 
 
 def extended_columns(profiles: Sequence[Profile]) -> list[str]:
-    """Return what further activity moves, as one array per column, in the order of `EXTEND` from its second on."""
+    """Return what further activity moves, as one array per column, in the order of `EXTEND`."""
     return [
+        text_array([profile.user_id for profile in profiles]),
         instant_array([profile.spans[-1].end for profile in profiles]),
         *_deadline_columns(profiles),
         number_array([profile.event_count for profile in profiles]),
@@ -266,8 +268,9 @@ def extended_columns(profiles: Sequence[Profile]) -> list[str]:
 
 
 def aged_columns(profiles: Sequence[Profile]) -> list[str]:
-    """Return what time moves, as one array per column, in the order of `AGE` from its second on."""
+    """Return what time moves, as one array per column, in the order of `AGE`."""
     return [
+        text_array([profile.user_id for profile in profiles]),
         word_array([profile.lifecycle for profile in profiles]),
         instant_array([profile.lifecycle_since for profile in profiles]),
         *_deadline_columns(profiles),

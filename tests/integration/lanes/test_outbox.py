@@ -1,5 +1,6 @@
 """The outbox's table: what is read at once, what is remembered, and what people can see of it."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from shared.database.connection import Connection
 from shared.database.lease import Partition
 from shared.database.migrate import migrate
 from shared.database.outbox import OutboxMessage
+from tests.integration.lanes.kit import until
 from tests.servers import Database, drop_database
 
 pytestmark = pytest.mark.postgres
@@ -122,11 +124,53 @@ async def test_messages_that_waited_when_rows_were_of_one_message_still_do(
     assert [row["value"] for row in shown] == values
 
 
+async def test_the_migration_waits_for_a_lane_that_has_written_history_and_sends_it_next(
+    database: Database,
+) -> None:
+    name = f"ebbtide_test_{uuid.uuid4().hex[:12]}"
+    old = with_database(database.owner, name)
+    await _execute(database.owner, f"CREATE DATABASE {name}")
+    try:
+        await migrate(old, to="0002_pre")
+        lane, onlooker = await asyncpg.connect(old), await asyncpg.connect(old)
+        await lane.execute(f"SELECT ensure_transitions_partition('{NOON:%Y-%m}-01'); BEGIN")
+        await lane.execute(_WRITE_HISTORY, NOON)
+        migrating = asyncio.create_task(migrate(old))
+        await until(lambda: _somebody_waits(onlooker))
+        await lane.execute(_SEND_AS_BEFORE, b"said", NOON)
+        await lane.execute("COMMIT")
+        await migrating
+        waiting = await _all_waiting(onlooker)
+        await lane.close()
+        await onlooker.close()
+    finally:
+        await drop_database(database.owner, name)
+
+    assert [each.messages for each in waiting] == [[(b"key", b"said")]]
+
+
+_WRITE_HISTORY = """
+INSERT INTO transitions (transition_id, user_id, kind, after, at, recorded_at, reason, policy_version)
+VALUES (gen_random_uuid(), 'u', 'lifecycle', 'new', $1, $1, 'first_activity', 1)
+"""
+_SEND_AS_BEFORE = """
+INSERT INTO outbox (grp, part, topic, key, value, created_at)
+VALUES ('segmenter', 0, 't', 'key', $1, $2)
+"""
+
+
+async def _somebody_waits(connection: Connection) -> bool:
+    waiting = await connection.fetchval(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return bool(waiting)
+
+
 async def _put_as_before(dsn: str, values: Sequence[bytes]) -> None:
     connection = await asyncpg.connect(dsn)
     await connection.executemany(
-        "INSERT INTO outbox (grp, part, topic, key, value, created_at)"
-        " VALUES ('segmenter', 0, 't', 'key', $1, $2)",
+        _SEND_AS_BEFORE,
         [(value, NOON) for value in values],
     )
     await connection.close()

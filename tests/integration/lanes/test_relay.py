@@ -159,6 +159,27 @@ async def test_each_message_of_a_row_that_is_refused_for_good_is_a_letter_of_its
     assert world.count("one", m.DEAD_LETTERS, world.group, "invalid") == 2
 
 
+async def test_a_row_that_holds_no_messages_becomes_a_dead_letter_and_stops_nobody(
+    lanes_world: World,
+) -> None:
+    world, log = lanes_world, FakeLog()
+    await log.start()
+    await world.owner.execute(
+        "INSERT INTO outbox (grp, part, topic, created_at, number, packed)"
+        r" VALUES ($1, 0, 'out', now(), 1, '\xc1')",
+        world.group,
+    )
+    await world.worker("one", work=TinyWork(outbox_topic="out"), log=log)
+
+    await world.produce(0, "a")
+
+    await until(lambda: _sent(log, 1))
+    await until(lambda: _empty(world))
+    letters = await world.owner.fetch("SELECT code, field, value, topic FROM dead_letters")
+    assert [tuple(row) for row in letters] == [("undecodable", "packed", b"\xc1", "out")]
+    assert world.count("one", m.DEAD_LETTERS, world.group, "undecodable") == 1
+
+
 async def test_a_transaction_of_many_messages_leaves_in_few_rows_and_in_order(
     lanes_world: World,
 ) -> None:

@@ -68,3 +68,19 @@ async def test_users_who_were_locked_in_an_earlier_transaction_are_found(site: S
         await store.extend_users(extended, now=START)
 
     assert await counts(site.owner) == [2, 2, 2]
+
+
+async def test_a_user_who_lies_there_by_now_is_not_taken_for_who_lay_there(site: Site) -> None:
+    await site.fold(*(event(name, START) for name in NAMES))
+    connection = (await site.desk()).connection
+    store = PostgresStore(connection)
+    async with connection.transaction():
+        extended = await locked(store)
+    await site.owner.execute("UPDATE users SET lifecycle = 'silent' WHERE user_id = 'a'")
+    await site.owner.execute("VACUUM users")
+    await site.fold(event("z", START))
+
+    async with connection.transaction():
+        await store.extend_users(extended, now=START)
+
+    assert await counts(site.owner) == [2, 2, 2, 1]
