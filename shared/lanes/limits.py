@@ -34,6 +34,8 @@ class LaneLimits:
     queue_s: float = 0.1
     # How soon a lane looks again whether it is its turn to catch up.
     in_turn_s: float = 0.05
+    # So many times as long as a turn took that gives way, the lane leaves the others alone with their events.
+    rests: int = 3
     much_records: int = 500
     drain_s: float = 5.0
     backoff_least_s: float = 0.1

@@ -272,9 +272,11 @@ class LaneRun:
     def _note(self, turn: Turn, folded: Folded, *, seconds: float) -> None:
         gaps = turn.next_offset - turn.position - len(turn.batch.records)
         self._position = turn.next_offset
-        self._more_due = folded.applied.more_due
+        if not folded.applied.unswept:
+            self._more_due = folded.applied.more_due
         if turn.batch.may_catch_up and folded.applied.gives_way:
-            self._rests_until = asyncio.get_running_loop().time() + seconds
+            rest_s = self._setup.limits.rests * seconds
+            self._rests_until = asyncio.get_running_loop().time() + rest_s
         self._pulse.note_turn(
             asyncio.get_running_loop().time(), position=self._position, end=turn.end_offset
         )

@@ -45,7 +45,7 @@ class Applied:
 
     `held_up` says that something due by the watermark is in another lane's hands: the next turn, in
     its own time, tries again. `unswept`: nobody has looked what is due. With any of them the watermark is
-    told to nobody yet. `gives_way`: what is due should leave as much time to others as it takes, for events come by.
+    told to nobody yet. `gives_way`: what is due should leave most of the time to others, for events come by.
     """
 
     refused: Sequence[Refused] = ()

@@ -1,7 +1,7 @@
 """When a lane looks who is due, how many it takes, and past whom: what its last sweep left."""
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from math import inf
 
 from services.segmenter.usecases.ports import DuePlace
 from services.segmenter.usecases.sweep_deadlines import (
@@ -21,11 +21,6 @@ APART = timedelta(milliseconds=100)
 QUIET_AFTER_S = 1.0
 
 
-class _Swept(NamedTuple):
-    until: datetime
-    at: float  # the event loop's time
-
-
 class Sweeps:
     """Remembers for each partition what was committed. What is lost with the process costs a look."""
 
@@ -34,8 +29,10 @@ class Sweeps:
         # Partitions whose last sweep could not write all that it found due, and where it left off.
         self._held_up: dict[int, DuePlace | None] = {}
         # Up to where a partition's last sweep has left nothing that was due.
-        self._swept: dict[int, _Swept] = {}
-        self._events_at = float("-inf")  # the event loop's time
+        self._swept: dict[int, datetime] = {}
+        # When it was, and when the latest events of any partition came, by the event loop's time.
+        self._looked: dict[int, float] = {}
+        self._events_at = -inf
 
     def see(self, batch: Batch, *, at: float) -> None:
         """Learn from every batch whether events come."""
@@ -43,15 +40,15 @@ class Sweeps:
             self._events_at = at
 
     def is_time(self, batch: Batch, *, at: float) -> bool:
-        """Say whether to look at this moment of the loop's clock: always without events, or where something was left.
+        """Say whether to look at this moment of the loop's clock: always where no events wait for it.
 
         Product time may stand still, and users become due all the same: by a policy, by a merge.
         """
-        last = self._swept.get(batch.part)
-        if not batch.records or batch.watermark is None or last is None:
+        if not batch.records or batch.watermark is None:
             return True
-        moved_on = not last.until <= batch.watermark < last.until + APART
-        return moved_on or at >= last.at + APART.total_seconds()
+        last = self._swept.get(batch.part)
+        moved_on = last is not None and not last <= batch.watermark < last + APART
+        return moved_on or at >= self._looked.get(batch.part, -inf) + APART.total_seconds()
 
     def limit(self, batch: Batch, *, at: float) -> int:
         """Return how many due users to take: many also where the first few are held up, to get past them."""
@@ -68,6 +65,7 @@ class Sweeps:
 
     def note(self, batch: Batch, swept: Swept, *, at: float) -> None:
         """Remember a sweep that was committed."""
+        self._looked[batch.part] = at
         if swept.held_up:
             self._held_up[batch.part] = swept.past
         else:
@@ -75,7 +73,7 @@ class Sweeps:
         if batch.watermark is None or swept.held_up or swept.more_due:
             self._swept.pop(batch.part, None)
         else:
-            self._swept[batch.part] = _Swept(batch.watermark, at)
+            self._swept[batch.part] = batch.watermark
         self._measure(batch, swept)
 
     def _measure(self, batch: Batch, swept: Swept) -> None:

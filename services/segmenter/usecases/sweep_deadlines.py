@@ -16,7 +16,7 @@ from shared.kafka.partitioner import partition_of
 # So many that what a transaction costs by itself does not count.
 SWEEP_LIMIT = 1_000
 # So many where events come by, if by other lanes: theirs wait for the same Postgres and the same loop.
-BESIDE_EVENTS = 150
+BESIDE_EVENTS = 100
 # As long as it is not the lane's turn to catch up: all lanes may do this much at once.
 FIRST_SWEEP = 50
 

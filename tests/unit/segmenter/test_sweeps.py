@@ -64,11 +64,14 @@ def test_where_no_events_came_it_always_looks(sweeps: Sweeps) -> None:
 
 
 @pytest.mark.parametrize("left", [Swept(more_due=True), Swept(held_up=True)])
-def test_where_something_was_left_it_looks_again_at_once(sweeps: Sweeps, left: Swept) -> None:
-    sweeps.note(EVENTS, Swept(), at=0.0)
-    sweeps.note(later(APART), left, at=0.0)
+def test_where_something_was_left_events_do_not_wait_for_more_of_it_each_time(
+    sweeps: Sweeps, left: Swept
+) -> None:
+    sweeps.note(EVENTS, left, at=0.0)
 
-    assert sweeps.is_time(later(APART), at=0.0)
+    assert not sweeps.is_time(later(10 * APART), at=0.09)
+    assert sweeps.is_time(replace(EVENTS, records=[]), at=0.0)
+    assert sweeps.is_time(later(10 * APART), at=0.1)
 
 
 def test_a_watermark_that_is_behind_what_was_swept_is_looked_at(sweeps: Sweeps) -> None:
