@@ -18,7 +18,7 @@ SWEEP_LIMIT = 1_000
 # So many where events come by, if by other lanes: theirs wait for the same Postgres and the same loop.
 BESIDE_EVENTS = 100
 # As long as it is not the lane's turn to catch up: all lanes may do this much at once.
-FIRST_SWEEP = 50
+FIRST_SWEEP = 20
 
 
 @dataclass(frozen=True, slots=True)

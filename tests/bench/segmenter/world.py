@@ -31,10 +31,8 @@ WRITE_KEY = "write-key-of-the-bench"
 API_KEY = "api-key-of-the-bench"
 TOPIC_GONE_WITHIN_S = 30.0
 # Durability as it comes: what a test may forgo would flatter the figures. The rest makes runs alike
-# and exact: no checkpoint begins by itself within a measurement, commits are dated, and a million users have
-# room in the buffers, as they would on a server that is set up for them (a quarter of its memory is usual).
+# and exact: no checkpoint begins by itself within a measurement, and commits are dated.
 POSTGRES = {
-    "shared_buffers": "1GB",
     "track_commit_timestamp": "on",
     "max_wal_size": "16GB",
     "checkpoint_timeout": "30min",
