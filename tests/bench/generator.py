@@ -10,7 +10,7 @@ from http import HTTPStatus
 import msgspec
 import uvloop
 
-from shared.process import tune_collector
+from shared.collector import tune_collector
 from tests.bench.figures import percentile
 from tests.bench.http_client import Link, connect, post
 from tests.bench.load import Events, basic

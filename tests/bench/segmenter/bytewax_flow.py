@@ -21,7 +21,6 @@ a silence that falls due while a crash is caught up with may be told of somebody
 """
 
 import argparse
-import gc
 import json
 import time
 from datetime import timedelta
@@ -34,6 +33,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import run_main
 
+from shared.collector import tune_collector
 from shared.contracts import topics
 from tests.bench.segmenter.bytewax_decode import Decoding, OnceDecoding
 from tests.bench.segmenter.bytewax_known import InFlight, Log
@@ -110,13 +110,6 @@ def run(asked: argparse.Namespace) -> dict[str, float]:
         "cpu_s_per_100k": cpu_s / decoding.events * 100_000,
         **decoding.counts,
     }
-
-
-def tune_collector() -> None:
-    """Keep the collector away from what lives as long as the process, as the segmenter does."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 1_000)
 
 
 if __name__ == "__main__":

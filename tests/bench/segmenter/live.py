@@ -21,10 +21,10 @@ import uvloop
 from confluent_kafka import KafkaException, Message, Producer
 
 from shared.clock import DrivenClock
+from shared.collector import tune_collector
 from shared.contracts import topics
 from shared.contracts.codec import encode
 from shared.kafka.partitioner import partition_of
-from shared.process import tune_collector
 from tests.bench.figures import percentile
 from tests.bench.segmenter.backlog import envelope
 from tests.bench.segmenter.known import Known, records

@@ -18,9 +18,9 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
+from shared.collector import tune_collector
 from shared.contracts import topics
 from shared.database.connection import Connection
-from shared.process import tune_collector
 from tests.bench.segmenter.rows import COLUMNS, decode, fields_of
 
 FETCH_BYTES = 4 * 1024 * 1024
