@@ -1,9 +1,6 @@
 """First tables: lane state, users, event log, transitions, alerts; roles and their rights."""
 
-from pathlib import Path
-from typing import Any
-
-from alembic import op
+from shared.database.migrations.scripts import run_scripts
 
 revision = "0001_pre"
 down_revision = None
@@ -12,9 +9,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("SET LOCAL lock_timeout = '5s'")
-    connection: Any = op.get_bind().connection.dbapi_connection
-    for part in ("lanes", "segmenter", "alerts", "rights"):
-        script = Path(__file__).with_name(f"v0001_{part}.sql").read_text()
-        # A whole script at once: the driver's prepared statements take one command each.
-        connection.run_async(lambda driver, script=script: driver.execute(script))
+    run_scripts("v0001", "lanes", "segmenter", "alerts", "rights")
