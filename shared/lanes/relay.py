@@ -85,7 +85,9 @@ class Relay:
                     limit=self._setup.limits.relay_batch,
                 )
             self._measure_age(rows)
-            await self._give_up(connection, [row for row in rows if row.unreadable is not None])
+            if unreadable := [row for row in rows if row.unreadable is not None]:
+                await self._give_up(connection, unreadable)
+                continue
             if rows and await self._send(connection, rows):
                 backoff.reset()
             elif rows:
@@ -105,7 +107,7 @@ class Relay:
                 await outbox.delete(connection, [row.id for row in rows])
             else:
                 async with connection.transaction():
-                    await dead_letters.insert(connection, [self._letter(*e) for e in impossible])
+                    await dead_letters.insert(connection, [self._refused(*e) for e in impossible])
                     await _forget(connection, rows, [message for message, _ in settled])
         self._count(settled)
         for each in impossible:
@@ -114,28 +116,20 @@ class Relay:
 
     async def _give_up(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
         """Keep rows that hold no messages as dead letters: the others must not wait for them."""
-        if not rows:
-            return
-        letters = [self._unreadable(row, row.unreadable or b"") for row in rows]
+        reason = "the outbox's row holds no list of messages"
         with translated():
             async with connection.transaction():
+                letters = [
+                    self._letter(
+                        row, "", _UNREADABLE, reason, value=row.unreadable or b"", field="packed"
+                    )
+                    for row in rows
+                ]
                 await dead_letters.insert(connection, letters)
                 await outbox.delete(connection, [row.id for row in rows])
         for row in rows:
             self._setup.metrics.count(m.DEAD_LETTERS, self._group, _UNREADABLE)
             _logger.critical("outbox_row_unreadable", topic=row.topic, id=row.id)
-
-    def _unreadable(self, row: OutboxRow, value: bytes) -> tuple[DeadLetter, dead_letters.Place]:
-        letter = DeadLetter(
-            dead_letter_id=f"{self._group}/outbox/{row.id}",
-            code=_UNREADABLE,
-            field="packed",
-            reason="the outbox's row holds no list of messages",
-            origin=self._group,
-            refused_at=self._setup.clock.now(),
-            value=value,
-        )
-        return letter, dead_letters.Place(row.topic, row.part, -1)
 
     async def _rest(self) -> None:
         try:
@@ -143,17 +137,31 @@ class Relay:
         except TimeoutError:
             return
 
-    def _letter(self, message: _Waiting, outcome: Outcome) -> tuple[DeadLetter, dead_letters.Place]:
-        row = message.row
+    def _refused(self, message: _Waiting, why: Outcome) -> tuple[DeadLetter, dead_letters.Place]:
+        reason = f"the log refuses the message for good: {why}"
+        place = f"/{message.place}"
+        return self._letter(message.row, place, why, reason, value=message.value, key=message.key)
+
+    def _letter(  # noqa: PLR0913  what two kinds of letters have apart
+        self,
+        row: OutboxRow,
+        place: str,
+        code: str,
+        reason: str,
+        *,
+        value: bytes,
+        key: bytes | None = None,
+        field: str | None = None,
+    ) -> tuple[DeadLetter, dead_letters.Place]:
         letter = DeadLetter(
-            dead_letter_id=f"{self._group}/outbox/{row.id}/{message.place}",
-            code=outcome,
-            field=None,
-            reason=f"the log refuses the message for good: {outcome}",
+            dead_letter_id=f"{self._group}/outbox/{row.id}{place}",
+            code=code,
+            field=field,
+            reason=reason,
             origin=self._group,
             refused_at=self._setup.clock.now(),
-            value=message.value,
-            key=message.key,
+            value=value,
+            key=key,
         )
         # It never got an offset.
         return letter, dead_letters.Place(row.topic, row.part, -1)

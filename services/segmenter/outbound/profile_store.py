@@ -77,7 +77,7 @@ class PostgresStore:
     def __init__(self, connection: Connection, merges: KnownMerges | None = None) -> None:
         self._connection = connection
         self._merges = merges or KnownMerges()
-        # Where the rows lie that are locked; whoever is written since has moved.
+        # Where the rows lay when they were locked; whoever is written since has moved.
         self._places: dict[str, users_sql.Place] = {}
 
     async def rules(self) -> Rules:
@@ -174,8 +174,6 @@ class PostgresStore:
         return {row["user_id"] for row in rows}
 
     async def save_users(self, profiles: Sequence[Profile], *, now: datetime) -> None:
-        for each in profiles:
-            self._places.pop(each.user_id, None)
         with translated():
             await self._connection.execute(users_sql.SAVE, *users_sql.columns(profiles), now)
 
@@ -193,7 +191,7 @@ class PostgresStore:
         self, profiles: Sequence[Profile], given: Sequence[object], *, there: str, by_id: str
     ) -> None:
         """Write locked users where their rows lie. Who is not there was written since: then all by their ids."""
-        places = [self._places.pop(each.user_id, None) for each in profiles]
+        places = [self._places.get(each.user_id) for each in profiles]
         known = [place for place in places if place is not None]
         with translated():
             if len(known) == len(places):

@@ -209,6 +209,9 @@ def lines(profiles: Sequence[Profile], *, now: datetime) -> bytes:
     ).encode()
 
 
+_NEVER = f"{NULL}\t{NULL}\t{NULL}"
+
+
 def _dues(profiles: Sequence[Profile]) -> list[str]:
     """Return for each user the three columns that say what time does to them."""
     deadlines = [each.deadline for each in profiles]
@@ -217,9 +220,6 @@ def _dues(profiles: Sequence[Profile]) -> list[str]:
         _NEVER if each is None else f"{at}\t{each.to._value_}\t{at}"
         for each, at in zip(deadlines, instants, strict=True)
     ]
-
-
-_NEVER = f"{NULL}\t{NULL}\t{NULL}"
 
 
 @lru_cache(maxsize=1024)

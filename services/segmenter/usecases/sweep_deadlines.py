@@ -116,9 +116,6 @@ def _until(
     partitions = max(folded_until, default=occasion.part) + 1
     for profile in profiles:
         comes_by = partition_of(profile.user_id.encode(), partitions)
-        if comes_by == occasion.part and not profile.also_parts:  # as nearly everybody
-            until[profile.user_id] = own
-            continue
         reach = reach_of(occasion.part, (comes_by, *profile.also_parts), folded_until, occasion)
         # Where nothing is due yet, the store learns by the saving when to look again.
         if reach is not None and (not _is_due(profile, own) or _is_due(profile, reach)):

@@ -1,5 +1,7 @@
 """Users who are written where their rows lie: whoever was written before in the transaction is found, too."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 from msgspec import structs
 
@@ -56,31 +58,33 @@ async def test_a_row_that_another_statement_of_the_transaction_moved_is_found(si
     assert await counts(site.owner) == [2, 2, 2]
 
 
-async def test_users_who_were_locked_in_an_earlier_transaction_are_found(site: Site) -> None:
-    await site.fold(*(event(name, START) for name in NAMES))
+async def extend_later(site: Site, meanwhile: Callable[[], Awaitable[object]]) -> None:
+    """Extend users who were locked in an earlier transaction."""
     connection = (await site.desk()).connection
     store = PostgresStore(connection)
     async with connection.transaction():
         extended = await locked(store)
-    await site.owner.execute("UPDATE users SET channel = 'moved'")
-
+    await meanwhile()
     async with connection.transaction():
         await store.extend_users(extended, now=START)
+
+
+async def test_users_who_were_locked_in_an_earlier_transaction_are_found(site: Site) -> None:
+    await site.fold(*(event(name, START) for name in NAMES))
+
+    await extend_later(site, lambda: site.owner.execute("UPDATE users SET channel = 'moved'"))
 
     assert await counts(site.owner) == [2, 2, 2]
 
 
 async def test_a_user_who_lies_there_by_now_is_not_taken_for_who_lay_there(site: Site) -> None:
     await site.fold(*(event(name, START) for name in NAMES))
-    connection = (await site.desk()).connection
-    store = PostgresStore(connection)
-    async with connection.transaction():
-        extended = await locked(store)
-    await site.owner.execute("UPDATE users SET lifecycle = 'silent' WHERE user_id = 'a'")
-    await site.owner.execute("VACUUM users")
-    await site.fold(event("z", START))
 
-    async with connection.transaction():
-        await store.extend_users(extended, now=START)
+    async def make_room_for_another() -> None:
+        await site.owner.execute("UPDATE users SET lifecycle = 'silent' WHERE user_id = 'a'")
+        await site.owner.execute("VACUUM users")
+        await site.fold(event("z", START))
+
+    await extend_later(site, make_room_for_another)
 
     assert await counts(site.owner) == [2, 2, 2, 1]
