@@ -169,9 +169,33 @@ WHERE users.user_id = given.user_id{there}
 EXTEND, EXTEND_THERE = _by_id_and_place(_EXTEND, last=8)
 AGE, AGE_THERE = _by_id_and_place(_AGE, last=7)
 
-_Instants = tuple[datetime, datetime, datetime | None, datetime | None, datetime]
-_instants = partial(msgspec.convert, type=_Instants, strict=False)
-_LIFECYCLES = {each.value: each for each in Lifecycle}
+
+class _Row(msgspec.Struct, array_like=True, gc=False):
+    """What `_READ` selects, in its order. A Struct, because msgspec takes any other type apart on each call anew."""
+
+    user_id: str
+    part: int
+    first_seen: datetime | None  # null where the days say it
+    last_seen: datetime
+    span_start: datetime
+    earlier_spans: list[datetime]
+    lifecycle: Lifecycle
+    lifecycle_since: datetime | None  # null where it is the start of the span
+    deadline: datetime | None
+    deadline_to: Lifecycle | None
+    event_count: int
+    known_at: datetime
+    policy_version: int
+    revision: int
+    first_day: date | None
+    days: bytes | None
+    channel: str
+    platform: str
+    also_parts: tuple[int, ...] | None
+
+
+# Not strict: instants come as seconds.
+_row = partial(msgspec.convert, type=_Row, strict=False)
 
 
 # Of a new user; in the order of `lines`.
@@ -279,35 +303,37 @@ def aged_columns(profiles: Sequence[Profile]) -> list[str]:
 
 def profile_of(row: Sequence[Any]) -> Profile:
     """Return the user of a row that has the statements' columns."""
-    (
-        user_id, part, first_seen, last_seen, span_start, earlier, lifecycle, lifecycle_since, deadline,
-        deadline_to, event_count, known_at, policy_version, revision, first_day, days, channel, platform,
-        also_parts, *_,
-    ) = row  # fmt: skip
-    span_start, last_seen, lifecycle_since, deadline, known_at = _instants(
-        (span_start, last_seen, lifecycle_since, deadline, known_at)
-    )
-    spans: Spans = (Span(span_start, last_seen),)
-    if earlier:
-        spans = (*(Span(*pair) for pair in list(pairwise(earlier))[::2]), *spans)
+    read = _row(tuple(row))
+    spans: Spans = (Span(read.span_start, read.last_seen),)
+    if read.earlier_spans:
+        spans = (*(Span(*pair) for pair in list(pairwise(read.earlier_spans))[::2]), *spans)
     return Profile(
-        user_id,
-        part,
+        read.user_id,
+        read.part,
         spans,
-        _LIFECYCLES[lifecycle],
-        lifecycle_since or span_start,
-        None if deadline is None else Deadline(deadline, _LIFECYCLES[deadline_to]),
-        event_count,
-        known_at,
-        policy_version,
-        # Null of users from before days were kept.
-        ActiveDays(first_seen.toordinal())
-        if days is None
-        else ActiveDays.from_bytes(first_day.toordinal(), days),
-        Origin(channel, platform),
-        revision,
-        tuple(also_parts) if also_parts else (),
+        read.lifecycle,
+        read.lifecycle_since or read.span_start,
+        _deadline(read),
+        read.event_count,
+        read.known_at,
+        read.policy_version,
+        _days(read),
+        Origin(read.channel, read.platform),
+        read.revision,
+        read.also_parts or (),
     )
+
+
+def _deadline(read: _Row) -> Deadline | None:
+    if read.deadline is None or read.deadline_to is None:
+        return None
+    return Deadline(read.deadline, read.deadline_to)
+
+
+def _days(read: _Row) -> ActiveDays:
+    if read.days is None or read.first_day is None:  # of users from before days were kept
+        return ActiveDays((read.first_seen or read.span_start).toordinal())
+    return ActiveDays.from_bytes(read.first_day.toordinal(), read.days)
 
 
 def due_at(row: Mapping[str, Any]) -> datetime:
