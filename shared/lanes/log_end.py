@@ -9,8 +9,8 @@ from shared.errors import BrokerUnavailable
 from shared.kafka.consumer import PartitionConsumer
 from shared.lanes.watermark import EndAnswer
 
-# What an answer may be late after a fetch that found nothing: then there is nothing else to do.
-GRACE_S = 0.05
+# So long an answer takes at most, behind a fetch that finds nothing, unless something is wrong.
+PATIENCE_S = 0.2
 # A lane in full flow turns many times a second; its lag need not be known more often than this.
 APART_S = 0.2
 # A topic that is made anew is as good as a torn log, and as rare.
@@ -33,13 +33,18 @@ class LogEnd:
             self._asked_at = at
             self._question = asyncio.create_task(self._ask(now, position))
 
-    async def answer(self, *, idle: bool) -> EndAnswer | None:
+    @property
+    def open(self) -> set[asyncio.Task[EndAnswer | None]]:
+        """Give what to wait for where there is nothing else to do: the question, unless it is answered."""
+        return set() if self._question is None or self._question.done() else {self._question}
+
+    @property
+    def is_answered(self) -> bool:
+        return self._question is not None and self._question.done()
+
+    def answer(self) -> EndAnswer | None:
         """Return the answer if there is one by now. Raises nothing: no answer is no news."""
-        if self._question is None:
-            return None
-        if idle:
-            await asyncio.wait({self._question}, timeout=GRACE_S)
-        if not self._question.done():
+        if self._question is None or not self._question.done():
             return None
         question, self._question = self._question, None
         return question.result()

@@ -1,7 +1,7 @@
 """One life of a lane, on one connection and one consumer: claim, turn after turn, release."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from shared.errors import LogTruncated, PermanentError, RetryableError
 from shared.kafka.consumer import Fetched, PartitionConsumer
 from shared.lanes.beginning import Beginning, beginning_of
 from shared.lanes.fold import Fold, Folded, PositionMoved, Turn
-from shared.lanes.log_end import LogEnd
+from shared.lanes.log_end import PATIENCE_S, LogEnd
 from shared.lanes.pace import Pace
 from shared.lanes.read_ahead import ReadAhead
 from shared.lanes.setup import LaneSetup, Pulse
@@ -94,10 +94,9 @@ class LaneRun:
 
         Returns without a commit when told to stop first.
         """
-        self._end.ask(self._setup.clock.now(), position=self._position)
         if not await self._something_to_do():
             return
-        answer = await self._end.answer(idle=not self._ahead.has_news)
+        answer = self._end.answer()
         catches_up = self._may_catch_up()
         try:
             async with self._room(catches_up=catches_up) as is_much:
@@ -109,20 +108,33 @@ class LaneRun:
             await self.claim()
 
     async def _something_to_do(self) -> bool:
-        """Wait for records, or until time should pass without any; say no when told to stop first."""
+        """Wait for a reason for a turn, or until time should pass without any; say no when told to stop first."""
         loop, limits = asyncio.get_running_loop(), self._setup.limits
         if not (self._ahead.is_full or self._more_due):
             await asyncio.wait({self._stop_asked}, timeout=max(0.0, self._due_at - loop.time()))
-        if not (self._ahead.has_news or self._may_catch_up()):
+        await self._wait(limits.idle_s, unless=self._has_reason)
+        self._end.ask(self._setup.clock.now(), position=self._position)
+        # With nothing else to do, to let time pass as far as the log's end says.
+        await self._wait(PATIENCE_S, unless=lambda: self._has_reason() or self._end.is_answered)
+        self._due_at = loop.time() + limits.apart_s
+        return not self._stop_asked.done()
+
+    def _has_reason(self) -> bool:
+        """Say whether to turn at once: for records, or for what is due."""
+        return self._ahead.has_news or self._may_catch_up()
+
+    async def _wait(self, at_most_s: float, *, unless: Callable[[], bool]) -> None:
+        """Wait until something makes that true, or until told to stop."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + at_most_s
+        while not (unless() or self._stop_asked.done()) and (left := until - loop.time()) > 0:
             news = asyncio.create_task(self._ahead.news())
             await asyncio.wait(
-                {news, self._stop_asked},
-                timeout=limits.in_turn_s if self._more_due else limits.idle_s,
+                {news, self._stop_asked, *self._end.open},
+                timeout=min(left, self._setup.limits.in_turn_s) if self._more_due else left,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             news.cancel()
-        self._due_at = loop.time() + limits.apart_s
-        return not self._stop_asked.done()
 
     def _may_catch_up(self) -> bool:
         """Say whether to take much of what is due: with many events, or with none. A few should not wait for it."""
