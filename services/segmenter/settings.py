@@ -31,6 +31,12 @@ class Settings(CommonSettings, KafkaSettings, PostgresSettings):
         le=36_500,
         description="days of receipts that the table events keeps; 0 keeps them for ever",
     )
+    jobs_days: int = Field(
+        90,
+        ge=0,
+        le=36_500,
+        description="days that background jobs are kept after they ended; 0 keeps them for ever",
+    )
     counters: bool = Field(
         True,
         description="count activity, retention, flows and funnels; off only to measure their cost: "

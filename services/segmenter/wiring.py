@@ -10,7 +10,7 @@ from services.segmenter.inbound.event_lane import EventLane
 from services.segmenter.inbound.funnel_jobs import BACKFILL, DELETE, BackfillFunnel, DeleteFunnel
 from services.segmenter.inbound.job_runner import JobRunner
 from services.segmenter.inbound.live_funnels import LiveFunnels
-from services.segmenter.inbound.log_keeper import LogKeeper
+from services.segmenter.inbound.log_keeper import KeptFor, LogKeeper
 from services.segmenter.inbound.policy_jobs import APPLY, PREVIEW, ApplyPolicy, PreviewPolicy
 from services.segmenter.inbound.reconciler import Pace, Reconciler
 from services.segmenter.inbound.zone_gate import ZoneGate
@@ -106,11 +106,11 @@ class Segmenter:
         )
 
     def _keeping(self) -> LogKeeper:
-        days = self._settings.event_log_days
+        settings = self._settings
         return LogKeeper(
             shelf=partial(event_log.opened, self._dsn, worker=self._worker),
-            clock=clock_from(self._settings.clock_file),
-            keep_for=timedelta(days=days) if days else None,
+            clock=clock_from(settings.clock_file),
+            keep_for=KeptFor(_days(settings.event_log_days), _days(settings.jobs_days)),
             metrics=self._metrics,
         )
 
@@ -186,3 +186,7 @@ class Segmenter:
 
     def _healths(self) -> list[tuple[str, LanesHealth]]:
         return [("events", self._events.health()), ("dead_letters", self._letters.health())]
+
+
+def _days(number: int) -> timedelta | None:
+    return timedelta(days=number) if number else None

@@ -177,6 +177,7 @@ JOB_STEPS = _counter(
 JOB_STEP_SECONDS = _histogram(
     "job_step_seconds", "Time of one transaction of a job", "kind", buckets=FAST_SECONDS
 )
+JOBS_FORGOTTEN = _counter("jobs_forgotten_total", "Background jobs deleted long after they ended")
 JOB_WORK = _counter("job_work_total", "What background jobs did, in the kind's own unit", "kind")
 
 # alerts

@@ -1,12 +1,15 @@
-"""Looks after the event log once a minute, in whichever process comes first."""
+"""Looks after the event log, and the jobs that ended, once a minute, in whichever process comes first."""
 
 import asyncio
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
 
-from services.segmenter.usecases.keep_log import LogShelf, keep_log
+from services.segmenter.usecases.forget_jobs import EndedJobs, forget_jobs
+from services.segmenter.usecases.keep_log import LogShelf, Shortened, keep_log
 from shared.clock import Clock
 from shared.errors import RetryableError
 from shared.observability import metrics as m
@@ -19,18 +22,30 @@ BEAT_S = 60.0
 STOP_S = 5.0
 
 
+class Shelf(LogShelf, EndedJobs, Protocol):
+    """All that is looked after."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFor:
+    """How long things are kept; None: for ever."""
+
+    events: timedelta | None = None
+    ended_jobs: timedelta | None = None
+
+
 class LogKeeper:
     """One task; a part of the process.
 
-    `shelf` opens the log for one beat, and gives None while another process looks after it.
+    `shelf` opens it for one beat, and gives None while another process looks after it.
     """
 
     def __init__(
         self,
         *,
-        shelf: Callable[[], AbstractAsyncContextManager[LogShelf | None]],
+        shelf: Callable[[], AbstractAsyncContextManager[Shelf | None]],
         clock: Clock,
-        keep_for: timedelta | None,
+        keep_for: KeptFor,
         metrics: Metrics,
         beat_s: float = BEAT_S,
     ) -> None:
@@ -62,8 +77,15 @@ class LogKeeper:
         async with self._shelf() as shelf:
             if shelf is None:
                 return
-            shortened = await keep_log(shelf, now=now, keep_for=self._keep_for)
+            shortened = await keep_log(shelf, now=now, keep_for=self._keep_for.events)
             oldest = await shelf.oldest_day()
+            self._tell(shortened, oldest, now=now)
+            forgotten = await forget_jobs(shelf, now=now, keep_for=self._keep_for.ended_jobs)
+        if forgotten:
+            self._metrics.count(m.JOBS_FORGOTTEN, by=forgotten)
+            _logger.info("jobs_forgotten", jobs=forgotten)
+
+    def _tell(self, shortened: Shortened, oldest: date | None, *, now: datetime) -> None:
         for name in shortened.dropped:
             self._metrics.count(m.EVENT_LOG_DROPPED)
             _logger.info("events_partition_dropped", name=name)

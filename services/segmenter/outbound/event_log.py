@@ -1,4 +1,4 @@
-"""The event log's partitions, looked after by one process at a time."""
+"""The event log's partitions and the jobs that ended, looked after by one process at a time."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ _MINE = "SELECT pg_try_advisory_lock(hashtext('ebbtide.event_log'))"
 
 
 class EventLog:
-    """Keeps the port `LogShelf`, on a connection that is open for one look."""
+    """Keeps the ports `LogShelf` and `EndedJobs`, on a connection that is open for one look."""
 
     def __init__(self, connection: Connection, *, patience: timedelta = PATIENCE) -> None:
         self._connection = connection
@@ -58,6 +58,13 @@ class EventLog:
                 raise LogBusy(str(error)) from error
             raise
         return name
+
+    async def forget(self, before: datetime, *, limit: int) -> int:
+        with translated():
+            number: int = await self._connection.fetchval(
+                "SELECT forget_jobs($1, $2)", before, limit
+            )
+        return number
 
     async def _day(self, query: str) -> date | None:
         with translated():

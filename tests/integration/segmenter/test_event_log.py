@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.segmenter.inbound.log_keeper import LogKeeper
+from services.segmenter.inbound.log_keeper import KeptFor, LogKeeper
 from services.segmenter.outbound import event_log
 from services.segmenter.outbound.event_log import EventLog, opened
 from services.segmenter.outbound.partitions import HORIZON_S
@@ -206,7 +206,7 @@ async def test_the_keeper_does_all_this_in_its_beats(site: Site) -> None:
     keeper = LogKeeper(
         shelf=lambda: opened(site.database.segmenter, worker="test", patience=AT_ONCE),
         clock=clock,
-        keep_for=KEEP,
+        keep_for=KeptFor(events=KEEP),
         metrics=Metrics(registry),
     )
 

@@ -1,4 +1,4 @@
-"""An event log in memory that keeps the port `LogShelf`."""
+"""An event log in memory that keeps the ports `LogShelf` and `EndedJobs`."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ class FakeShelf:
     patient: bool = False
     busy_after: int | None = None
     raises: list[date] = field(default_factory=list)
+    ended_jobs: list[datetime] = field(default_factory=list)
 
     async def ensure(self, *, days: Collection[date], months: Collection[date]) -> None:
         self.days |= {day for day in days if self.told is None or day >= self.told}
@@ -49,3 +50,9 @@ class FakeShelf:
             return None
         self.days.discard(going[0])
         return str(going[0])
+
+    async def forget(self, before: datetime, *, limit: int) -> int:
+        going = sorted(at for at in self.ended_jobs if at < before)[:limit]
+        for at in going:
+            self.ended_jobs.remove(at)
+        return len(going)

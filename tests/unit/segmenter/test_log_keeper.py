@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.segmenter.inbound.log_keeper import LogKeeper
-from services.segmenter.usecases.keep_log import LogShelf
+from services.segmenter.inbound.log_keeper import KeptFor, LogKeeper, Shelf
+from services.segmenter.usecases.forget_jobs import AT_ONCE, forget_jobs
 from shared.errors import StoreUnavailable
 from shared.observability import metrics as m
 from shared.observability.metrics import Metrics
@@ -34,7 +34,7 @@ class Log:
         self.looked = asyncio.Semaphore(0)
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[LogShelf | None]:
+    async def opened(self) -> AsyncIterator[Shelf | None]:
         self.looked.release()
         if self.failing:
             raise self.failing.pop(0)
@@ -46,7 +46,7 @@ def keeper(log: Log, *, beat_s: float = 3_600.0) -> tuple[LogKeeper, CollectorRe
     made = LogKeeper(
         shelf=log.opened,
         clock=StoppedClock(),
-        keep_for=30 * DAY,
+        keep_for=KeptFor(30 * DAY, 90 * DAY),
         metrics=Metrics(registry),
         beat_s=beat_s,
     )
@@ -73,6 +73,26 @@ async def test_a_day_that_had_to_stay_is_counted() -> None:
     await made.beat()
 
     assert registry.get_sample_value(m.EVENT_LOG_PUT_OFF.name) == 1
+
+
+async def test_jobs_that_ended_long_ago_go_a_batch_at_a_time_and_are_counted() -> None:
+    log = Log()
+    log.shelf.ended_jobs = [NOW - 91 * DAY] * (AT_ONCE + 1) + [NOW - 90 * DAY, NOW]
+    made, registry = keeper(log)
+
+    await made.beat()
+    assert registry.get_sample_value(m.JOBS_FORGOTTEN.name) == AT_ONCE
+    await made.beat()
+
+    assert log.shelf.ended_jobs == [NOW - 90 * DAY, NOW]
+
+
+@pytest.mark.parametrize("keep_for", [None, timedelta(days=1_000_000)])
+async def test_jobs_that_are_kept_for_ever_stay(keep_for: timedelta | None) -> None:
+    shelf = FakeShelf(ended_jobs=[NOW - 9_000 * DAY])
+
+    assert await forget_jobs(shelf, now=NOW, keep_for=keep_for) == 0
+    assert len(shelf.ended_jobs) == 1
 
 
 async def test_while_another_process_looks_after_the_log_nothing_is_touched() -> None:

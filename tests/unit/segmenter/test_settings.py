@@ -34,3 +34,14 @@ def test_the_refusal_says_how_long_is_long_enough_and_why() -> None:
         "EBBTIDE_SEGMENTER_EVENT_LOG_DAYS: 10 is less than 23: what Kafka keeps must be told from its "
         "repeats, which are looked up in the 8 days before; 0 keeps the log for ever"
     )
+
+
+def test_ended_jobs_are_kept_for_90_days_unless_told_otherwise() -> None:
+    assert settings().jobs_days == 90
+    assert settings(EBBTIDE_SEGMENTER_JOBS_DAYS="0").jobs_days == 0
+
+
+@pytest.mark.parametrize("days", ["-1", "36501", "0.5", "never"])
+def test_a_number_of_days_that_makes_no_sense_is_refused_by_name(days: str) -> None:
+    with pytest.raises(InvalidConfiguration, match=r"^EBBTIDE_SEGMENTER_JOBS_DAYS: "):
+        settings(EBBTIDE_SEGMENTER_JOBS_DAYS=days)
