@@ -70,10 +70,6 @@ class PolicyOutdated(PermanentError):
     """A later version was activated since the policy was drafted."""
 
 
-class NotPreviewed(PermanentError):
-    """Nobody has seen what the policy would do in place of the active one."""
-
-
 class BadInstant(PermanentError):
     """The policy can't hold from that instant on."""
 
@@ -104,21 +100,6 @@ def check_candidate(policy: PolicyView, active: PolicyView) -> None:
             " draft it again"
         )
     check_draft(policy.thresholds, active)
-
-
-def check_previewed(policy: PolicyView, active: PolicyView, against: Collection[int]) -> None:
-    """Raise NotPreviewed unless a preview compared the policy with the active one.
-
-    `against` are the versions that finished previews compared it with.
-    """
-    if active.version in against:
-        return
-    if against:
-        raise NotPreviewed(
-            f"version {active.version} was activated since version {policy.version} was previewed;"
-            " preview it again, or force it"
-        )
-    raise NotPreviewed(f"version {policy.version} was not previewed; preview it, or force it")
 
 
 def soonest(now: datetime, active: PolicyView, *, first: int) -> datetime:

@@ -14,11 +14,11 @@ from services.api.domain.policies import (
     AlreadyActivated,
     BadInstant,
     NeverActivated,
-    NotPreviewed,
     PolicyOutdated,
     PolicyUnchanged,
     UnknownPolicy,
 )
+from services.api.domain.previews import NotPreviewed
 from services.api.inbound import jobs_http
 from services.api.inbound.access import Principal
 from services.api.inbound.answers import Instant, NoParameters, Words, in_product_time
@@ -70,7 +70,9 @@ class PolicyToActivate(BaseModel, extra="forbid"):
     """Why a policy is activated."""
 
     note: Words = Field(description="why")
-    force: StrictBool = Field(False, description="also without a preview of it")
+    force: StrictBool = Field(
+        False, description="also without a preview that says something about it"
+    )
 
 
 class PolicyToRollBackTo(BaseModel, extra="forbid"):

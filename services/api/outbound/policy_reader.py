@@ -1,6 +1,7 @@
 """Policies, and the jobs that work in the background."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.domain.policies import JobState, JobView, PolicyView
+from services.api.domain.previews import Preview
 from services.api.outbound.pages import page
 from services.api.usecases.change_policies import JobFilter
 from services.api.usecases.ports import At
@@ -75,17 +77,25 @@ class PostgresPolicyShelf:
         )
         return [_job(row) for row in rows]
 
-    async def previewed_against(self, version: int) -> set[int]:
-        """Return the versions that finished previews compared this one with."""
+    async def previews_of(self, version: int) -> Sequence[Preview]:
+        """Return the previews of a policy that are kept, done or not."""
         argument = job_table.c.argument
         rows = await self._connection.execute(
-            select(argument["against"].as_integer()).where(
+            select(
+                job_table.c.job_id,
+                job_table.c.state,
+                argument["against"].as_integer(),
+                argument["at"].as_string(),
+                job_table.c.updated_at,
+            ).where(
                 job_table.c.kind == "policy_preview",
-                job_table.c.state == JobState.DONE.value,
                 argument["version"].as_integer() == version,
             )
         )
-        return set(rows.scalars())
+        return [
+            Preview(job_id, JobState(state), against, datetime.fromisoformat(at), changed_at)
+            for job_id, state, against, at, changed_at in rows
+        ]
 
 
 def _policy(row: Sequence[Any]) -> PolicyView:

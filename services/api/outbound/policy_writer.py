@@ -19,9 +19,9 @@ from services.api.domain.policies import (
     check_candidate,
     check_draft,
     check_instant,
-    check_previewed,
     soonest,
 )
+from services.api.domain.previews import check_previewed
 from services.api.outbound.policy_reader import PostgresPolicyShelf
 from services.api.outbound.pools import writing_pool
 from services.api.outbound.snapshots import translated_errors
@@ -63,8 +63,8 @@ class PostgresPolicyChanges:
             policy = desk.named(version)
             check_candidate(policy, desk.active)
             if not force:
-                against = await desk.shelf.previewed_against(version)
-                check_previewed(policy, desk.active, against)
+                previews = await desk.shelf.previews_of(version)
+                check_previewed(policy, desk.active, previews, at=desk.soonest(doing.now))
             return await desk.activate(version, doing)
 
     async def roll_back(self, version: int, doing: Doing) -> tuple[PolicyView, JobView]:

@@ -60,7 +60,8 @@ class PolicyChanges(Protocol):
     ) -> tuple[PolicyView, JobView]:
         """Activate a draft, and have it applied to every user.
 
-        Raises what `preview` raises but BadInstant, and NotPreviewed unless forced.
+        Raises what `preview` raises but BadInstant, and NotPreviewed unless forced: a preview must have compared
+        it with the active policy at about this time.
         """
         ...
 

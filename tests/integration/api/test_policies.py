@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -44,18 +44,26 @@ async def draft(api: Site, **changed: Any) -> int:
     return version
 
 
-async def previewed(api: Site, database: Database, version: int) -> None:
-    """Have a preview asked for, and done as the segmenter does it."""
-    job = (await post(api, f"/v1/policies/{version}/preview")).json()
-    await finish(database, job["job_id"], {"users": 0, "changed": 0, "cells": []})
+async def previewed(api: Site, database: Database, version: int, **params: Any) -> str:
+    """Have a preview asked for, and done as the segmenter does it; return its id."""
+    job = (await post(api, f"/v1/policies/{version}/preview", **params)).json()
+    result = {"users": 0, "changed": 0, "cells": []}
+    await finish(database, job["job_id"], result, now=api.clock.at)
+    job_id: str = job["job_id"]
+    return job_id
 
 
-async def finish(database: Database, job_id: str, result: Any) -> None:
+async def finish(
+    database: Database, job_id: str, result: Any, *, now: datetime = NOON, state: str = "done"
+) -> None:
     async with connected(database.owner) as owner:
         await owner.execute(
-            "UPDATE jobs SET state = 'done', result = $2, progress_total = 0 WHERE job_id = $1",
+            "UPDATE jobs SET state = $4, result = $2, progress_total = 0, updated_at = $3"
+            " WHERE job_id = $1",
             UUID(job_id),
             json.dumps(result),
+            now,
+            state,
         )
 
 
@@ -193,14 +201,85 @@ async def test_a_policy_is_activated_after_it_was_previewed_and_a_job_applies_it
 
 async def test_a_policy_that_nobody_previewed_is_activated_only_by_force(api: Site) -> None:
     version = await draft(api)
-    await post(api, f"/v1/policies/{version}/preview")  # not done yet
 
     answer = await post(api, f"/v1/policies/{version}/activate", WHY)
     problem = await refused(answer, 409, "policy_not_previewed")
-    assert "preview it, or force it" in problem["detail"]
+    assert "was not previewed; preview it, or force it" in problem["detail"]
     forced = await post(api, f"/v1/policies/{version}/activate", WHY | {"force": True})
 
     assert forced.status_code == 200
+
+
+@pytest.mark.parametrize("state", ["waiting", "running", "failed", "cancelled"])
+async def test_a_preview_that_did_not_come_to_its_end_says_nothing(
+    api: Site, database: Database, state: str
+) -> None:
+    version = await draft(api)
+    job_id = await previewed(api, database, version)
+    await finish(database, job_id, None, state=state)
+
+    answer = await post(api, f"/v1/policies/{version}/activate", WHY)
+
+    problem = await refused(answer, 409, "policy_not_previewed")
+    assert f"preview {job_id} of version 2 is not done: it is {state}" in problem["detail"]
+
+
+DAY = timedelta(days=1)
+INSTANT = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize("shift", [-DAY, timedelta(), DAY])
+async def test_a_preview_as_of_a_day_around_the_activation_counts(
+    api: Site, database: Database, shift: timedelta
+) -> None:
+    version = await draft(api)
+    await previewed(api, database, version, at=(NOON + shift).isoformat())
+
+    assert (await post(api, f"/v1/policies/{version}/activate", WHY)).status_code == 200
+
+
+@pytest.mark.parametrize("shift", [-30 * DAY, -DAY - INSTANT, DAY + INSTANT, 300 * DAY])
+async def test_a_preview_as_of_another_time_does_not_count(
+    api: Site, database: Database, shift: timedelta
+) -> None:
+    version = await draft(api)
+    job_id = await previewed(api, database, version, at=(NOON + shift).isoformat())
+
+    answer = await post(api, f"/v1/policies/{version}/activate", WHY)
+
+    problem = await refused(answer, 409, "policy_not_previewed")
+    at = (NOON + shift).isoformat()
+    assert problem["detail"] == (
+        f"preview {job_id} is as of {at}, more than 24 hours from now; preview it again, or force it"
+    )
+    forced = await post(api, f"/v1/policies/{version}/activate", WHY | {"force": True})
+    assert forced.status_code == 200
+
+
+async def test_a_preview_counts_for_a_day_after_it_was_made(api: Site, database: Database) -> None:
+    version, other = await draft(api), await draft(api, new_for_s=DAY_S)
+    ahead = (NOON + 2 * DAY).isoformat()
+    job_id = await previewed(api, database, version, at=ahead)
+    api.clock.at = NOON + DAY + INSTANT
+
+    answer = await post(api, f"/v1/policies/{version}/activate", WHY)
+
+    problem = await refused(answer, 409, "policy_not_previewed")
+    made = NOON.isoformat()
+    assert f"preview {job_id} was made at {made}, more than 24 hours ago" in problem["detail"]
+    api.clock.at = NOON + DAY
+    assert (await post(api, f"/v1/policies/{version}/activate", WHY)).status_code == 200
+    await refused(
+        await post(api, f"/v1/policies/{other}/activate", WHY), 409, "policy_not_previewed"
+    )
+
+
+async def test_of_several_previews_one_that_counts_is_enough(api: Site, database: Database) -> None:
+    version = await draft(api)
+    await previewed(api, database, version, at=NOON.isoformat())
+    await previewed(api, database, version, at=(NOON + 90 * DAY).isoformat())
+
+    assert (await post(api, f"/v1/policies/{version}/activate", WHY)).status_code == 200
 
 
 @pytest.mark.parametrize("force", ["yes", "true", 1, "false", None])
@@ -228,13 +307,14 @@ async def test_a_preview_whose_instant_stands_in_a_body_is_refused(api: Site) ->
 async def test_an_activation_after_the_preview_makes_it_void(api: Site, database: Database) -> None:
     first, second = await draft(api), await draft(api, new_for_s=DAY_S)
     await previewed(api, database, first)
-    await previewed(api, database, second)
+    void = await previewed(api, database, second)
     assert (await post(api, f"/v1/policies/{first}/activate", WHY)).status_code == 200
 
     answer = await post(api, f"/v1/policies/{second}/activate", WHY)
 
     problem = await refused(answer, 409, "policy_not_previewed")
     assert "version 2 was activated since version 3 was previewed" in problem["detail"]
+    assert f"preview {void} compared it with version 1" in problem["detail"]
     await previewed(api, database, second)
     assert (await post(api, f"/v1/policies/{second}/activate", WHY)).status_code == 200
 
