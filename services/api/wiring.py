@@ -41,7 +41,7 @@ class Api:
         self._watch = DatabaseWatch(self._snapshots.answers)
         app = build_app(
             self._snapshots,
-            Changes(self._funnels, self._policies, clock),
+            Changes(self._funnels, self._policies, self._policies.jobs, clock),
             access=Access(
                 KeyBook(parse_keys(settings.keys.get_secret_value())),
                 writers=settings.writer_names(),

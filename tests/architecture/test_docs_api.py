@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from typing import cast
+from uuid import UUID
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from services.api.inbound.answers import Ages
 from services.api.inbound.app import ROUTERS, Changes, build_app
 from services.api.inbound.funnel_changes_http import FunnelBeingDeleted, funnel_changes_router
 from services.api.inbound.funnel_models import FunnelCondition, FunnelStep, FunnelToDefine
+from services.api.inbound.job_changes_http import job_changes_router
 from services.api.inbound.jobs_http import Job
 from services.api.inbound.policy_changes_http import (
     PolicyToActivate,
@@ -24,6 +26,7 @@ from services.api.inbound.policy_changes_http import (
     PolicyToRollBackTo,
     policy_changes_router,
 )
+from services.api.usecases.cancel_jobs import JobChanges
 from services.api.usecases.change_policies import PolicyChanges
 from services.api.usecases.define_funnels import FunnelDefinitions
 from services.api.usecases.ports import Snapshots
@@ -45,9 +48,10 @@ ACCESS = Access(KeyBook({KEY: "tests"}))
 AGES = Ages(SystemClock(), METRICS)
 FUNNELS = cast("FunnelDefinitions", object())
 POLICIES = cast("PolicyChanges", object())
+JOBS = cast("JobChanges", object())
 APP = build_app(
     SNAPSHOTS,
-    Changes(FUNNELS, POLICIES, SystemClock()),
+    Changes(FUNNELS, POLICIES, JOBS, SystemClock()),
     access=ACCESS,
     ages=AGES,
     ready=lambda: Health(ok=True),
@@ -67,6 +71,7 @@ ACTS = [
     for router in (
         funnel_changes_router(FUNNELS, SystemClock(), writer=WRITER),
         policy_changes_router(POLICIES, SystemClock(), writer=WRITER),
+        job_changes_router(JOBS, SystemClock(), writer=WRITER),
     )
     for route in router.routes
     if isinstance(route, APIRoute)
@@ -157,8 +162,12 @@ def test_what_changes_a_policy_is_on_the_page_with_every_field(
     assert {name for row in rows(section) for name in names(row[0])} == set(model.model_fields)
 
 
-def test_the_answer_to_a_preview_is_on_the_page() -> None:
-    [block] = blocks(PAGE.section("## POST /v1/policies/{version}/preview"), "json")
+@pytest.mark.parametrize(
+    "heading",
+    ["## POST /v1/policies/{version}/preview", "## POST /v1/jobs/{job_id}/cancel"],
+)
+def test_the_answer_about_a_job_is_on_the_page(heading: str) -> None:
+    [block] = blocks(PAGE.section(heading), "json")
 
     assert json.loads(Job.model_validate_json(block).model_dump_json()) == json.loads(block)
 
@@ -167,7 +176,9 @@ def test_the_answer_to_a_preview_is_on_the_page() -> None:
 async def test_nothing_is_changed_without_a_key(client: httpx.AsyncClient, act: APIRoute) -> None:
     method = next(iter(act.methods or ()))
 
-    answer = await client.request(method, act.path.format(funnel_id=1, version=1))
+    answer = await client.request(
+        method, act.path.format(funnel_id=1, version=1, job_id=UUID(int=1))
+    )
 
     assert answer.status_code == 401
 

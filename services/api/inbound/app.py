@@ -14,6 +14,7 @@ from services.api.inbound.dead_letters_http import dead_letters_router
 from services.api.inbound.flows_http import flows_router
 from services.api.inbound.funnel_changes_http import funnel_changes_router
 from services.api.inbound.funnels_http import funnels_router
+from services.api.inbound.job_changes_http import job_changes_router
 from services.api.inbound.jobs_http import jobs_router
 from services.api.inbound.merges_http import merges_router
 from services.api.inbound.policies_http import policies_router
@@ -24,6 +25,7 @@ from services.api.inbound.segmenter_http import segmenter_router
 from services.api.inbound.tiers_http import tiers_router
 from services.api.inbound.transitions_http import transitions_router
 from services.api.inbound.users_http import users_router
+from services.api.usecases.cancel_jobs import JobChanges
 from services.api.usecases.change_policies import PolicyChanges
 from services.api.usecases.define_funnels import FunnelDefinitions
 from services.api.usecases.ports import Snapshots
@@ -59,6 +61,7 @@ class Changes:
 
     funnels: FunnelDefinitions
     policies: PolicyChanges
+    jobs: JobChanges
     clock: Clock
 
 
@@ -82,6 +85,7 @@ def build_app(  # noqa: PLR0913  built in one place
     for changing in (
         funnel_changes_router(changes.funnels, changes.clock, writer=writer),
         policy_changes_router(changes.policies, changes.clock, writer=writer),
+        job_changes_router(changes.jobs, changes.clock, writer=writer),
     ):
         app.include_router(changing, responses=problems.answers(*REFUSALS, HTTPStatus.FORBIDDEN))
     app.router.routes.extend(probe_routes(live=live, ready=ready, metrics=metrics))

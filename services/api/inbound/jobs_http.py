@@ -35,7 +35,10 @@ class JobProgress(BaseModel):
 
 
 class Job(BaseModel):
-    """Work in the background. `result` is null until the job is done, `error` unless it failed."""
+    """Work in the background. `result` is null until the job is done.
+
+    `error` says why it failed, or who cancelled it; null otherwise.
+    """
 
     job_id: UUID
     kind: str
@@ -93,10 +96,14 @@ def jobs_router(snapshots: Snapshots, ages: Ages, *, reader: Callable[..., objec
             found = await snapshot.policy_shelf.job(job_id)
             age = await ages.of(snapshot)
         if found is None:
-            raise Problem(HTTPStatus.NOT_FOUND, "unknown_job", "no job has this id", field="job_id")
+            raise unknown_job()
         return OneJob(**shown(found).model_dump(), **age)
 
     return router
+
+
+def unknown_job() -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, "unknown_job", "no job has this id", field="job_id")
 
 
 def shown(view: JobView) -> Job:

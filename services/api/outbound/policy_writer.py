@@ -22,6 +22,7 @@ from services.api.domain.policies import (
     soonest,
 )
 from services.api.domain.previews import check_previewed
+from services.api.outbound.job_writer import PostgresJobChanges
 from services.api.outbound.policy_reader import PostgresPolicyShelf
 from services.api.outbound.pools import writing_pool
 from services.api.outbound.snapshots import translated_errors
@@ -36,6 +37,7 @@ class PostgresPolicyChanges:
 
     def __init__(self, dsn: str) -> None:
         self._engine = writing_pool(dsn)
+        self.jobs = PostgresJobChanges(self._engine)  # changed as seldom: they share the pool
 
     async def start(self) -> None:
         """It connects when first asked."""

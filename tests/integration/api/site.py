@@ -77,7 +77,7 @@ async def site(dsn: str, *, command_s: float = COMMAND_S) -> AsyncIterator[Site]
     funnels, policies = PostgresFunnelDefinitions(dsn), PostgresPolicyChanges(dsn)
     app = build_app(
         snapshots,
-        Changes(funnels, policies, clock),
+        Changes(funnels, policies, policies.jobs, clock),
         access=Access(KeyBook({KEY: "tests", READER: "reader"}), writers=["tests"]),
         ages=Ages(clock, metrics),
         ready=lambda: Health(ok=True),

@@ -70,6 +70,7 @@ def test_whatever_changes_something_needs_the_scope_to_write(api: Site) -> None:
     assert {(route.template, *route.methods, *route.scopes) for route in changes(api.app)} == {
         ("/v1/funnels", "POST", Scope.WRITE),
         ("/v1/funnels/{funnel_id}", "DELETE", Scope.WRITE),
+        ("/v1/jobs/{job_id}/cancel", "POST", Scope.WRITE),
         ("/v1/policies", "POST", Scope.WRITE),
         ("/v1/policies/{version}/preview", "POST", Scope.WRITE),
         ("/v1/policies/{version}/activate", "POST", Scope.WRITE),

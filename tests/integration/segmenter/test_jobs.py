@@ -184,6 +184,51 @@ async def test_a_job_that_was_cancelled_stops_at_its_next_step(site: Site) -> No
     assert await pieces(site) == []
 
 
+async def test_a_job_that_is_cancelled_during_a_step_keeps_that_step_and_does_no_other(
+    site: Site,
+) -> None:
+    job_id = await ask(site)
+
+    class Slow(Counting):
+        async def step(self, transaction: Connection, job: Job, *, now: datetime) -> Stepped:
+            stepped = await super().step(transaction, job, now=now)
+            in_hand.set()
+            await go_on.wait()
+            return stepped
+
+    in_hand, go_on, kind = asyncio.Event(), asyncio.Event(), Slow()
+    async with desk(site) as one:
+        await one.take(["counting"], now=START)
+        step = asyncio.create_task(run_step(job_id, desk=one, kind=kind, now=START))
+        await in_hand.wait()
+        cancelling = asyncio.create_task(
+            site.owner.fetchval("SELECT cancel_job($1, 'ann', $2)", job_id, day(1))
+        )
+        go_on.set()
+        assert await step is not None
+        assert await cancelling
+        assert await run_step(job_id, desk=one, kind=kind, now=START) is None
+
+    cancelled = await row(site, job_id)
+    assert (cancelled["state"], cancelled["error"]) == ("cancelled", "cancelled by ann")
+    assert (cancelled["cursor"], cancelled["progress_done"]) == ("1", 1)
+    assert await pieces(site) == [0]
+
+
+async def test_a_step_that_fails_after_the_job_was_cancelled_leaves_it_cancelled(
+    site: Site,
+) -> None:
+    job_id = await ask(site)
+
+    async with desk(site) as one:
+        await one.take(["counting"], now=START)
+        assert await site.owner.fetchval("SELECT cancel_job($1, 'ann', $2)", job_id, day(1))
+        await one.fail(job_id, "too late", now=day(1))
+        await one.release(job_id)
+
+    assert (await row(site, job_id))["error"] == "cancelled by ann"
+
+
 def test_a_job_rests_as_its_rate_asks() -> None:
     step = Stepped("1", 1, None, work=50)
 

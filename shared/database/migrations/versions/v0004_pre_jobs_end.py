@@ -1,4 +1,4 @@
-"""Jobs are forgotten long after they ended."""
+"""Jobs are cancelled by the api, and forgotten long after they ended."""
 
 from shared.database.migrations.scripts import run_scripts
 
@@ -9,4 +9,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    run_scripts("v0004", "forget")
+    run_scripts("v0004", "cancel", "forget")
