@@ -37,6 +37,12 @@ class Settings(CommonSettings, KafkaSettings, PostgresSettings):
         le=36_500,
         description="days that background jobs are kept after they ended; 0 keeps them for ever",
     )
+    channels: int = Field(
+        200,
+        ge=1,
+        le=10_000,
+        description="acquisition channels that are told apart; what comes by later ones is `other`",
+    )
     counters: bool = Field(
         True,
         description="count activity, retention, flows and funnels; off only to measure their cost: "

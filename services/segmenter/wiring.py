@@ -53,7 +53,7 @@ class Segmenter:
             client_id=self._worker,
             topics=[topics.TRANSITIONS.name],
         )
-        self._room = Partitions(self._dsn, worker=self._worker)
+        self._room = Partitions(self._dsn, worker=self._worker, channels=settings.channels)
         self._zone = ProductZone(
             self._dsn, zone=settings.product_zone, worker=self._worker, reader=settle_zone
         )

@@ -18,6 +18,7 @@ from services.segmenter.usecases.fold_events import Folded, fold_events
 from services.segmenter.usecases.merge_users import Identities, Scene
 from services.segmenter.usecases.ports import NoRoomYet, Room, Store
 from services.segmenter.usecases.sweep_deadlines import Swept, sweep_deadlines
+from services.segmenter.usecases.tell_channels import ChannelDesk
 from services.segmenter.usecases.write_history import History, Occasion
 from shared.contracts.events import EventEnvelope
 from shared.database import lease
@@ -93,6 +94,7 @@ class EventLane:
                 store,
                 self._identities(connection),
                 partial(_folded_until, connection, batch),
+                ChannelDesk(await self._room.channels(rules.channels), self._room.admit),
             )
             folded = await fold_events(decoded.events, scene)
             await keep_rejected(

@@ -130,6 +130,8 @@ class Mender:
 
     async def _write(self, connection: Connection, looked_at: "_LookedAt") -> bool:
         verdict, now = looked_at.verdict, self._manner.clock.now()
+        if not await self._is_decided(verdict):
+            return False
         part = _part_of(verdict)
         occasion = Occasion(part, now, None, self._manner.live_window, self._manner.calendar)
         mended = await mend_user(
@@ -146,6 +148,14 @@ class Mender:
             with translated():
                 await outbox.insert(connection, self._manner.group, part, messages=messages)
         return True
+
+    async def _is_decided(self, verdict: Verdict) -> bool:
+        """Have the user's channel decided, should nobody have met it; False: it is not told apart."""
+        if verdict.rebuilt is None:
+            return True
+        origin = verdict.rebuilt.profile.origin
+        channels = await self._places.room.admit([origin.channel])
+        return channels.counted(origin) == origin
 
 
 def _part_of(verdict: Verdict) -> int:

@@ -1,6 +1,7 @@
 """Claims, and whose each id is, in Postgres, on the lane's connection and in its transaction."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from services.segmenter.domain.identity import Claim, ClaimFault, Stored
@@ -179,7 +180,9 @@ class PostgresIdentities:
             rows = await self._connection.fetch(_DONE, text_array(list(user_ids)))
         return [Done(*row) for row in rows]
 
-    async def origins(self, moments: Collection[tuple[str, datetime]]) -> Mapping[str, Origin]:
+    async def origins(
+        self, moments: Collection[tuple[str, datetime]]
+    ) -> Mapping[str, Collection[Origin]]:
         given = sorted(set(moments))
         with translated():
             rows = await self._connection.fetch(
@@ -187,7 +190,10 @@ class PostgresIdentities:
                 text_array([user_id for user_id, _ in given]),
                 instant_array(at for _, at in given),
             )
-        return _least((row["user_id"], origin_of(row["payload"].encode())) for row in rows)
+        found: dict[str, set[Origin]] = defaultdict(set)
+        for row in rows:
+            found[row["user_id"]].add(origin_of(row["payload"].encode()))
+        return found
 
     async def logged(self, keys: Collection[EventKey]) -> Mapping[EventKey, Logged]:
         given = sorted(keys)
@@ -245,11 +251,3 @@ def _stored(row: Sequence[object]) -> Stored:
         str(event_id),
         None if fault is None else ClaimFault(str(fault)),
     )
-
-
-def _least(origins: Iterable[tuple[str, Origin]]) -> dict[str, Origin]:
-    found: dict[str, Origin] = {}
-    for user_id, origin in origins:
-        known = found.get(user_id)
-        found[user_id] = origin if known is None else min(known, origin)
-    return found

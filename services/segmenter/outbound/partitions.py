@@ -1,10 +1,13 @@
-"""Makes the partitions of tables that a batch will write into, before its transaction."""
+"""Makes room for what is new in a batch: partitions before its transaction, channels beside it."""
 
 import asyncio
 from collections.abc import Collection
 from datetime import date, datetime
+from uuid import UUID
 
+from services.segmenter.domain.channels import Channels
 from services.segmenter.domain.policy import Policies
+from services.segmenter.outbound import channel_book
 from services.segmenter.outbound.profile_store import PostgresStore
 from services.segmenter.usecases.ports import NoRoomYet
 from shared.database import session
@@ -18,9 +21,12 @@ HORIZON_S = 60.0
 
 
 class Partitions:
-    """Remembers what it made; one connection, opened when first needed, shared by all lanes."""
+    """Remembers what it made; one connection, opened when first needed, shared by all lanes.
 
-    def __init__(self, dsn: str, *, worker: str) -> None:
+    `channels`: how many are told apart; None: as many as another process said last.
+    """
+
+    def __init__(self, dsn: str, *, worker: str, channels: int | None = None) -> None:
         self._dsn = dsn
         self._worker = worker
         self._connection: Connection | None = None
@@ -28,6 +34,8 @@ class Partitions:
         self._policies: Policies | None = None
         self._horizon: datetime | None = None
         self._horizon_read_at = float("-inf")
+        self._most_channels = channels
+        self._channels: tuple[UUID, Channels] | None = None
         self._turn = asyncio.Lock()
 
     async def policies(self) -> Policies:
@@ -73,6 +81,35 @@ class Partitions:
                     raise NoRoomYet(f"the event log no longer holds {day}")
                 tell_of_partition(table, day, found)
                 self._made.add((table, day))
+
+    async def channels(self, version: UUID) -> Channels:
+        """Return the channels as of that version or a later one. Raises StoreUnavailable."""
+        known = self._channels
+        if known is not None and known[0] == version:
+            return known[1]
+        async with self._turn:
+            return await self._read_channels(await self._connected())
+
+    async def admit(self, channels: Collection[str]) -> Channels:
+        """Have them decided, and return those that are told apart now. Raises StoreUnavailable.
+
+        A lane waits for this inside its transaction. Nobody who holds the book waits for anything of a lane's.
+        """
+        async with self._turn:
+            known = self._channels
+            if known is not None and not any(map(known[1].is_undecided, channels)):
+                return known[1]
+            connection = await self._connected()
+            await channel_book.admit_channels(connection, channels, most=self._most_channels)
+            return await self._read_channels(connection)
+
+    async def _read_channels(self, connection: Connection) -> Channels:
+        before = self._channels
+        self._channels = await channel_book.read_channels(connection)
+        channels = self._channels[1]
+        if channels.is_full and (before is None or not before[1].is_full):
+            _logger.warning("channels_are_full", why="what comes by others is counted as `other`")
+        return channels
 
     def forget(self) -> None:
         """Look anew: a partition was dropped, the horizon raised, or a policy was activated."""

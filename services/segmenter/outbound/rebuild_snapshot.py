@@ -7,11 +7,13 @@ from typing import Any
 
 import asyncpg
 
+from services.segmenter.domain.channels import Channels
 from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.origin import Origin, origin_of
 from services.segmenter.domain.rebuilding import Reach, Row, Times
 from services.segmenter.domain.replay import Deed
 from services.segmenter.outbound import users_sql
+from services.segmenter.outbound.channel_book import read_channels
 from services.segmenter.outbound.profile_store import PostgresStore
 from services.segmenter.usecases.rebuild_ports import First
 from shared.database import session
@@ -115,6 +117,7 @@ class PostgresSnapshot:
     def __init__(self, connection: Connection, *, group: str) -> None:
         self._connection = connection
         self._group = group
+        self._channels: Channels | None = None
 
     async def times(self) -> Times:
         policies = await PostgresStore(self._connection).policies()
@@ -173,8 +176,11 @@ class PostgresSnapshot:
         columns = zip(*firsts, strict=True) if firsts else ((), (), ())
         with translated():
             rows = await self._connection.fetch(_PAYLOADS, *map(list, columns))
+        if self._channels is None:
+            _, self._channels = await read_channels(self._connection)
         for user_id, at, received_at, payload in rows:
-            first, origin = First(user_id, at, received_at), origin_of(payload.encode())
+            first = First(user_id, at, received_at)
+            origin = self._channels.counted(origin_of(payload.encode()))
             found[first] = min(origin, found.get(first, origin))
         return found
 

@@ -15,6 +15,7 @@ from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.reconciling import Activity, UserRecord
 from services.segmenter.domain.spans import Span
 from services.segmenter.outbound import recount_sql as sql
+from services.segmenter.outbound.channel_book import read_channels
 from services.segmenter.outbound.profile_store import PostgresStore
 from services.segmenter.usecases.reconcile import RecountedCells, Report, Sampled
 from shared.database import session
@@ -80,9 +81,11 @@ class Recounting:
         firsts = {root: min(of_user) for root, of_user in instants.items()}
         ids = [each for each, root in root_of.items() if root in firsts]
         rows = await self._rows(sql.PAYLOADS, ids, [firsts[root_of[each]] for each in ids])
+        _, channels = await read_channels(self._connection)
         origins: dict[str, list[Origin]] = {}
         for user_id, payload in rows:
-            origins.setdefault(root_of[user_id], []).append(origin_of(payload.encode()))
+            origin = channels.counted(origin_of(payload.encode()))
+            origins.setdefault(root_of[user_id], []).append(origin)
         return {root: Activity(of_user, min(origins[root])) for root, of_user in instants.items()}
 
     async def _active_cells(self) -> list[RecountedCells]:

@@ -23,6 +23,7 @@ from services.segmenter.usecases.judge_claims import claims_of, ids_in
 from services.segmenter.usecases.merge_users import Merged, Scene, merge_users
 from services.segmenter.usecases.ports import EventKey, Folding, Locked, NoUser, Store
 from services.segmenter.usecases.reach import reach_of
+from services.segmenter.usecases.tell_channels import ChannelDesk
 from services.segmenter.usecases.write_history import History, Occasion, write_history
 from shared.contracts.events import EventEnvelope
 from shared.vocabulary import EventType
@@ -56,7 +57,9 @@ class _Activity:
     events: list[EventEnvelope] = field(default_factory=list)
     elsewhere: bool = False
 
-    def arrivals(self, occasion: Occasion, *, first_seen: datetime | None) -> Arrivals:
+    def arrivals(
+        self, occasion: Occasion, channels: ChannelDesk, *, first_seen: datetime | None
+    ) -> Arrivals:
         """Return when they were, with the origin where nothing earlier is known of the user."""
         instants = [event.timestamp for event in self.events]
         earliest = min(instants)
@@ -66,12 +69,12 @@ class _Activity:
             max([event.received_at for event in self.events]),
             occasion.part,
             _days(instants, earliest, occasion.calendar),
-            self._origin_at(earliest) if is_first else None,
+            channels.least(self._origins_at(earliest)) if is_first else None,
             self.elsewhere,
         )
 
-    def _origin_at(self, instant: datetime) -> Origin:
-        return min([origin_of(each.payload) for each in self.events if each.timestamp == instant])
+    def _origins_at(self, instant: datetime) -> list[Origin]:
+        return [origin_of(each.payload) for each in self.events if each.timestamp == instant]
 
     def cause_of(self, at: datetime) -> EventEnvelope | None:
         """Return the first event that happened at the instant."""
@@ -169,6 +172,19 @@ def _of_users(users: dict[str, _Activity], locked: Locked) -> dict[str, _Activit
     return users
 
 
+async def _arrivals(
+    activity: Mapping[str, _Activity], first_seen: Mapping[str, datetime | None], scene: Scene
+) -> dict[str, Arrivals]:
+    """Return when these users were active, with channels that are decided."""
+    while True:
+        arrived = {
+            user_id: activity[user_id].arrivals(scene.occasion, scene.channels, first_seen=first)
+            for user_id, first in first_seen.items()
+        }
+        if not await scene.channels.decide():
+            return arrived
+
+
 async def _begin_users(
     activity: Mapping[str, _Activity], locked: Locked, scene: Scene
 ) -> dict[str, Change]:
@@ -182,9 +198,10 @@ async def _begin_users(
     folded: Mapping[int, datetime | None] = {}
     if any(each.also_parts for each in locked.others.values()):
         folded = await scene.folded_until()
+    arrived = await _arrivals(activity, dict.fromkeys(activity), scene)
     begun = {}
-    for user_id, each in sorted(activity.items()):
-        change = begin(user_id, each.arrivals(occasion, first_seen=None), policies)
+    for user_id in sorted(activity):
+        change = begin(user_id, arrived[user_id], policies)
         change = _in_its_row(change, locked.others.get(user_id))
         begun[user_id] = _settle(change, folded, scene)
     vacant = [each.profile for each in begun.values() if each.profile.user_id in locked.others]
@@ -223,10 +240,11 @@ async def _move_users(
     folded: Mapping[int, datetime | None] = {}
     if any(each.also_parts for each in touched):
         folded = await scene.folded_until()
+    first_seen = {user_id: change.profile.first_seen for user_id, change in adopted.items()}
+    arrived = await _arrivals(activity, first_seen, scene)
     moved = []
     for user_id, change in adopted.items():
-        arrivals = activity[user_id].arrivals(occasion, first_seen=change.profile.first_seen)
-        advanced = advance(change.profile, arrivals, policies)
+        advanced = advance(change.profile, arrived[user_id], policies)
         if change.profile is not change.before:
             advanced = change.then(advanced)
         if user_id in merged:

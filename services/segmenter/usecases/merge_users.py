@@ -18,6 +18,7 @@ from services.segmenter.usecases.adopt_policies import adopt_policies
 from services.segmenter.usecases.judge_claims import Claims, Decision, Rejected, judge_claims
 from services.segmenter.usecases.ports import EventKey, Locked, NoUser, Store
 from services.segmenter.usecases.reach import FoldedUntil, reach_of
+from services.segmenter.usecases.tell_channels import ChannelDesk
 from services.segmenter.usecases.write_history import Occasion
 from shared.kafka.partitioner import partition_of
 
@@ -74,8 +75,10 @@ class Identities(Claims, Protocol):
         """Return what the event log holds of these ids' activity."""
         ...
 
-    async def origins(self, moments: Collection[tuple[str, datetime]]) -> Mapping[str, Origin]:
-        """Return what the event of each id at that instant names; the least, where they are several."""
+    async def origins(
+        self, moments: Collection[tuple[str, datetime]]
+    ) -> Mapping[str, Collection[Origin]]:
+        """Return what the events of each id at that instant name."""
         ...
 
     async def logged(self, keys: Collection[EventKey]) -> Mapping[EventKey, Logged]:
@@ -114,6 +117,7 @@ class Scene:
     store: Store
     identities: Identities
     folded_until: FoldedUntil
+    channels: ChannelDesk = field(default_factory=ChannelDesk)
 
 
 async def merge_users(claims: Sequence[Claim], locked: Locked, scene: Scene) -> Merged:
@@ -235,9 +239,16 @@ async def _logged(
     )
     found: dict[str, Activity | None] = dict.fromkeys(partly)
     for root, first in firsts.items():
-        origin = min(named[each.user_id] for each in first)
+        origin = await _least([name for each in first for name in named[each.user_id]], scene)
         found[root] = _activity(by_root[root], origin, scene)
     return found
+
+
+async def _least(origins: Collection[Origin], scene: Scene) -> Origin:
+    while True:
+        origin = scene.channels.least(origins)
+        if not await scene.channels.decide():
+            return origin
 
 
 def _first_only(by_root: Mapping[str, Sequence[Done]]) -> dict[str, list[Done]]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.segmenter.domain.channels import Channels
 from services.segmenter.domain.counters import Cells
 from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.policy import Policies
@@ -119,10 +120,11 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds in a transaction: every policy ever activated, and the version of the funnels."""
+    """What holds in a transaction: every policy ever activated, and the versions of the funnels and the channels."""
 
     policies: Policies
     funnels: UUID
+    channels: UUID
 
 
 class Store(Protocol):
@@ -214,7 +216,7 @@ class Store(Protocol):
 
 
 class Room(Protocol):
-    """Makes room in the partitioned tables, outside the lanes' transactions."""
+    """Makes room for what is new, in the partitioned tables and among the channels, outside the lanes' transactions."""
 
     async def policies(self) -> Policies:
         """Return the policies, maybe without the newest."""
@@ -232,6 +234,14 @@ class Room(Protocol):
 
         Raises NoRoomYet where a day lies before a horizon that was not known yet.
         """
+        ...
+
+    async def channels(self, version: UUID) -> Channels:
+        """Return the channels that are told apart, as of that version or a later one."""
+        ...
+
+    async def admit(self, channels: Collection[str]) -> Channels:
+        """Have it decided, for good and for all, which of them are told apart; return those that are now."""
         ...
 
     def forget(self) -> None:

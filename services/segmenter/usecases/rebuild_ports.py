@@ -71,7 +71,7 @@ class Snapshot(Protocol):
         ...
 
     async def origins(self, firsts: Collection[First]) -> Mapping[First, Origin]:
-        """Return the origins that the events name; of several at one place, the least."""
+        """Return what users are counted under by the events; of several at one place, the least."""
         ...
 
     async def standing(

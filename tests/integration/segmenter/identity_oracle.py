@@ -8,7 +8,7 @@ from services.segmenter.domain.origin import origin_of
 from shared.contracts.events import EventEnvelope
 from shared.database.connection import Connection
 from shared.vocabulary import EventType
-from tests.integration.segmenter import counts
+from tests.integration.segmenter import counts, told_apart
 from tests.integration.segmenter.kit import ZONE
 from tests.unit.segmenter import oracle
 from tests.unit.segmenter.counting_oracle import Did, recount
@@ -95,7 +95,8 @@ async def check(owner: Connection, truth: Truth, laws: Laws = FIRST_LAW) -> None
             continue
         deadline = None if row["deadline"] is None else (row["deadline"], row["deadline_to"])
         assert deadline == oracle.next_change(done[user_id], DEFAULTS, settled)
-    assert await counts.stored(owner) == recount(truth.deeds(), ZONE, counts.steps_of(standing))
+    deeds = await told_apart.counted(owner, truth.deeds())
+    assert await counts.stored(owner) == recount(deeds, ZONE, counts.steps_of(standing))
 
 
 async def standing_of(owner: Connection) -> dict[str, list[oracle.Change]]:

@@ -187,9 +187,10 @@ async def lanes_waiting(site: Site, lanes: int) -> bool:
 
 
 @asynccontextmanager
-async def site_on(database: Database) -> AsyncIterator[Site]:
+async def site_on(database: Database, *, channels: int | None = None) -> AsyncIterator[Site]:
+    """Give the lanes on a database; `channels`: how many are told apart."""
     owner = await asyncpg.connect(database.owner)
-    room = Partitions(database.segmenter, worker="test")
+    room = Partitions(database.segmenter, worker="test", channels=channels)
     registry = CollectorRegistry()
     lane = EventLane(
         store=partial(PostgresStore, merges=KnownMerges()),

@@ -19,7 +19,7 @@ from shared.database.connection import Connection
 from shared.errors import RejectedByStore, StoreUnavailable
 from shared.lanes.work import Applied, Batch
 from tests import servers
-from tests.integration.segmenter import counts
+from tests.integration.segmenter import counts, told_apart
 from tests.integration.segmenter.kit import ZONE, Site, day, event, site_on
 from tests.servers import Database
 from tests.unit.segmenter import oracle
@@ -159,7 +159,7 @@ async def check(site: Site, expected: Expected) -> None:
         deadline = None if row["deadline"] is None else (row["deadline"], row["deadline_to"])
         assert deadline == oracle.next_change(done, DEFAULTS, settled)
     assert await counts.stored(site.owner) == recount(
-        expected.deeds, ZONE, counts.steps_of(standing)
+        await told_apart.counted(site.owner, expected.deeds), ZONE, counts.steps_of(standing)
     )
 
 
@@ -197,20 +197,22 @@ async def clear(site: Site) -> None:
         "TRUNCATE users, events, transitions, outbox, dead_letters, consumer_partition,"
         f" {counts.TABLES}"
     )
+    await told_apart.forget_channels(site.owner)
 
 
+@pytest.mark.parametrize(("channels", "examples"), [(None, 70), (1, 30)])
 def test_any_script_ends_in_the_users_and_the_history_of_the_oracle(
-    postgres_url: str, database_template: str
+    postgres_url: str, database_template: str, channels: int | None, examples: int
 ) -> None:
     """Partitions stay from one example to the next, so that making them is not all that is done."""
     with asyncio.Runner() as runner:
         database: Database = runner.run(servers.clone_database(postgres_url, database_template))
-        opening = site_on(database)
+        opening = site_on(database, channels=channels)
         site = runner.run(opening.__aenter__())
 
         @given(st.lists(turns, min_size=1, max_size=8))
         @settings(
-            max_examples=70,
+            max_examples=examples,
             phases=(Phase.explicit, Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
         )
@@ -225,6 +227,8 @@ def test_any_script_ends_in_the_users_and_the_history_of_the_oracle(
                 assert await site.count("users WHERE deadline IS NOT NULL") == 0
                 assert await site.count("events") == len(expected.ids)
                 await check_what_was_told(site)
+                if channels:
+                    assert len(await told_apart.channels(site.owner)) <= channels
 
             runner.run(run())
 

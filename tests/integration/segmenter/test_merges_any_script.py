@@ -17,7 +17,7 @@ from shared.errors import StoreUnavailable
 from shared.lanes.work import Applied, Batch
 from shared.vocabulary import EventType
 from tests import servers
-from tests.integration.segmenter import counts
+from tests.integration.segmenter import counts, told_apart
 from tests.integration.segmenter.identity_oracle import FIRST_LAW, Truth, check
 from tests.integration.segmenter.kit import DAY, Site, day, event, site_on
 from tests.integration.segmenter.test_any_script import check_what_was_told
@@ -173,19 +173,21 @@ async def clear(site: Site) -> None:
     tables = "users, events, transitions, outbox, dead_letters, consumer_partition"
     for table in f"{tables}, identity_claims, merges, {counts.TABLES}".split(", "):
         await site.owner.execute(f"DELETE FROM {table}")  # noqa: S608  far faster than to truncate
+    await told_apart.forget_channels(site.owner)
 
 
+@pytest.mark.parametrize(("channels", "examples"), [(None, 50), (1, 20)])
 def test_whatever_is_claimed_in_any_order_ends_in_the_users_of_the_oracle(
-    postgres_url: str, database_template: str
+    postgres_url: str, database_template: str, channels: int | None, examples: int
 ) -> None:
     with asyncio.Runner() as runner:
         database: Database = runner.run(servers.clone_database(postgres_url, database_template))
-        opening = site_on(database)
+        opening = site_on(database, channels=channels)
         site = runner.run(opening.__aenter__())
 
         @given(scripts)
         @settings(
-            max_examples=50,
+            max_examples=examples,
             phases=(Phase.explicit, Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
         )

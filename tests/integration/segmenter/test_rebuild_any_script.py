@@ -68,11 +68,12 @@ def examples(
     run: Callable[[Site, T], Awaitable[None]],
     *,
     number: int,
+    channels: int | None = None,
 ) -> None:
     """Try examples on one database: partitions stay from one to the next."""
     with asyncio.Runner() as runner:
         database: Database = runner.run(servers.clone_database(postgres_url, template))
-        opening = site_on(database)
+        opening = site_on(database, channels=channels)
         site = runner.run(opening.__aenter__())
 
         @given(strategy)
@@ -98,7 +99,10 @@ async def _one(run: Awaitable[None]) -> None:
 SCRIPTS = st.lists(turns, min_size=1, max_size=6) | st.lists(merging, min_size=1, max_size=7)
 
 
-def test_after_any_script_nothing_differs(postgres_url: str, database_template: str) -> None:
+@pytest.mark.parametrize("channels", [None, 1])
+def test_after_any_script_nothing_differs(
+    postgres_url: str, database_template: str, channels: int | None
+) -> None:
     async def nothing_differs(site: Site, script: Sequence[Turn | Merging]) -> None:
         await played(site, script)
         assert (await rebuilt(site)).differences == []
@@ -106,7 +110,14 @@ def test_after_any_script_nothing_differs(postgres_url: str, database_template: 
             await site.sweep(END, part=part)
         assert (await rebuilt(site)).differences == []
 
-    examples(postgres_url, database_template, SCRIPTS, nothing_differs, number=NUMBER)
+    examples(
+        postgres_url,
+        database_template,
+        SCRIPTS,
+        nothing_differs,
+        number=NUMBER,
+        channels=channels,
+    )
 
 
 def test_whatever_is_damaged_after_any_script_a_swap_mends(

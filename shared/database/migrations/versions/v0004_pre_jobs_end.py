@@ -1,4 +1,4 @@
-"""Jobs are cancelled by the api, and forgotten long after they ended."""
+"""Jobs are cancelled by the api, and forgotten long after they ended; channels are so many and no more."""
 
 from shared.database.migrations.scripts import run_scripts
 
@@ -9,4 +9,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    run_scripts("v0004", "cancel", "forget")
+    run_scripts("v0004", "cancel", "forget", "channels")
