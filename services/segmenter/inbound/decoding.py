@@ -23,10 +23,14 @@ Fault = tuple[str, str, str]  # code, field, reason
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The events of a batch and the records that can't be applied."""
+    """The events of a batch and the records that can't be applied.
+
+    `received`: when the first and the last of the events were.
+    """
 
     events: Sequence[Folding]
     refused: Sequence[Refused]
+    received: tuple[datetime, datetime] | None = None
 
 
 def decode(records: Sequence[Record]) -> Decoded:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -68,8 +68,9 @@ class EventLane:
             self._horizon = await self._room.horizon()
             decoded = self._decode(batch.records)
             self._decoded[batch.part] = batch.records, decoded
+            if decoded.received is not None:
+                days = _dates(decoded.received, (each.event.received_at for each in decoded.events))
             events = [each.event for each in decoded.events]
-            days = _dates([event.received_at for event in events])
             months |= _months(events, await self._room.policies())
         if days or months:
             await self._room.ensure(days=days, months=months)
@@ -96,7 +97,8 @@ class EventLane:
                 partial(_folded_until, connection, batch),
                 ChannelDesk(await self._room.channels(rules.channels), self._room.admit),
             )
-            folded = await fold_events(decoded.events, scene)
+            oldest, _ = decoded.received or (None, None)
+            folded = await fold_events(decoded.events, scene, oldest=oldest)
             await keep_rejected(
                 connection,
                 batch,
@@ -147,7 +149,12 @@ class EventLane:
     def _decode(self, records: Sequence[Record]) -> Decoded:
         decoded = decode(records)
         judged = judge_age(decoded.events, records, horizon=self._horizon)
-        return Decoded(judged.kept, [*decoded.refused, *judged.refused])
+        receipts = [each.event.received_at for each in judged.kept]
+        return Decoded(
+            judged.kept,
+            [*decoded.refused, *judged.refused],
+            (min(receipts), max(receipts)) if receipts else None,
+        )
 
     def _tell(self, batch: Batch, decoded: Decoded, folded: Folded, swept: Swept | None) -> None:
         for outcome, number in (
@@ -158,8 +165,8 @@ class EventLane:
         ):
             if number:
                 self._metrics.count(m.FOLD_EVENTS, outcome, by=number)
-        if decoded.events:
-            oldest = min([each.event.received_at for each in decoded.events])
+        if decoded.received is not None:
+            oldest, _ = decoded.received
             self._metrics.observe(m.FOLD_DELAY_SECONDS, _seconds(oldest, batch.now))
         if folded.merged.merges:
             self._metrics.count(m.MERGES, by=len(folded.merged.merges))
@@ -197,7 +204,8 @@ def _months(events: Sequence[EventEnvelope], policies: Policies) -> set[date]:
             reign.policy.returned_for,
         )
     }
-    days = _dates([event.timestamp for event in events])
+    happened = [event.timestamp for event in events]
+    days = _dates((min(happened), max(happened)), happened) if happened else set()
     activated = {since.date() for since, _ in policies.later}
     return {
         # A day more: the threshold may end after midnight.
@@ -208,11 +216,9 @@ def _months(events: Sequence[EventEnvelope], policies: Policies) -> set[date]:
     } | {each.replace(day=1) for each in activated if days and each >= min(days)}
 
 
-def _dates(instants: Sequence[datetime]) -> set[date]:
-    """Return the days of the instants. Nearly always it is one, which is seen at once."""
-    if not instants:
-        return set()
-    first, last = min(instants).date(), max(instants).date()
+def _dates(bounds: tuple[datetime, datetime], instants: Iterable[datetime]) -> set[date]:
+    """Return the days of the instants, of which the bounds are the first and the last. Nearly always it is one."""
+    first, last = bounds[0].date(), bounds[1].date()
     return {first} if first == last else {each.date() for each in instants}
 
 

@@ -1,7 +1,7 @@
 """Fold a batch of events into users and their history, each event once."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -84,9 +84,12 @@ class _Activity:
         return None
 
 
-async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
+async def fold_events(
+    events: Sequence[Folding], scene: Scene, *, oldest: datetime | None = None
+) -> Folded:
     """Apply the events that are not known yet. The order of arrival does not matter to the result.
 
+    `oldest`: when the first of them was received, if the caller knows.
     Users who are touched are also taken through what is due for them by the watermark. Raises UsersMoved.
     """
     if not events:
@@ -96,7 +99,9 @@ async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
     claims = claims_of(others)
     # Locked before the log is asked: what another lane folds for these users is in it by then.
     locked = await store.lock(acted.keys() | ids_in(claims) if claims else acted.keys())
-    fresh = await _without_repeats(events, store=store)
+    if oldest is None:
+        oldest = min([each.event.received_at for each in events])
+    fresh = await _without_repeats(events, store=store, since=oldest - DUPLICATE_WINDOW)
     merged = Merged(locked)
     if claims:
         merged = await merge_users(claims_of([each.event for each in fresh]), locked, scene)
@@ -121,7 +126,9 @@ async def fold_events(events: Sequence[Folding], scene: Scene) -> Folded:
     return Folded(history, active, repeats, len(fresh) - active, fresh, merged)
 
 
-async def _without_repeats(events: Sequence[Folding], *, store: Store) -> Sequence[Folding]:
+async def _without_repeats(
+    events: Sequence[Folding], *, store: Store, since: datetime
+) -> Sequence[Folding]:
     """Return the events whose id neither the log nor an earlier one of the batch has."""
     ids: dict[str, list[str]] = defaultdict(list)
     for each in events:
@@ -129,7 +136,7 @@ async def _without_repeats(events: Sequence[Folding], *, store: Store) -> Sequen
         ids[event.source].append(event.event_id)
     if any(len(set(of_one)) < len(of_one) for of_one in ids.values()):
         events = _first_of_each(events)
-    known = await store.known(ids, since=_looked_up_since(events))
+    known = await store.known(ids, since=since)
     return [each for each in events if each.key not in known] if known else events
 
 
@@ -138,10 +145,6 @@ def _first_of_each(events: Sequence[Folding]) -> Sequence[Folding]:
     for each in events:
         first.setdefault(each.key, each)
     return list(first.values())
-
-
-def _looked_up_since(events: Collection[Folding]) -> datetime:
-    return min([each.event.received_at for each in events]) - DUPLICATE_WINDOW
 
 
 def _activity_of(
