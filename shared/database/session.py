@@ -28,6 +28,8 @@ _BOUNDS = {
     # Lanes look up some thousand rows by their keys, nearly always in memory. By Postgres's default, which is of
     # spinning disks, a table of less than some 100,000 users would be read whole instead: five times as long.
     "random_page_cost": "1.1",
+    # Thousands of ids in a log of many days look dear enough to compile a statement for, which takes longer than it.
+    "jit": "off",
     "timezone": "UTC",
 }
 

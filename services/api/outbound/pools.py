@@ -31,7 +31,8 @@ def pool(dsn: str, *, size: int, command_s: float, bounds: Mapping[str, str]) ->
         connect_args={
             "timeout": _CONNECT_S,
             "command_timeout": command_s,
-            "server_settings": dict(bounds),
+            # No statement here runs so long that compiling it would pay.
+            "server_settings": {"jit": "off", **bounds},
         },
     )
 
