@@ -20,13 +20,14 @@ from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.rebuilding import Verdict
 from services.segmenter.inbound.mender import Manner, Mender, Places
 from services.segmenter.inbound.rebuild_lines import Lines
-from services.segmenter.outbound import rebuild_shadow, rebuild_snapshot
+from services.segmenter.outbound import rebuild_shadow, rebuild_snapshot, zones
 from services.segmenter.outbound.mending_desk import PostgresMendingDesk
 from services.segmenter.outbound.partitions import Partitions
 from services.segmenter.outbound.profile_store import PostgresStore
 from services.segmenter.outbound.rebuild_shadow import PostgresShadow
 from services.segmenter.outbound.rebuild_snapshot import PostgresSnapshot
 from services.segmenter.settings import Settings
+from services.segmenter.usecases.ports import ZoneMoved
 from services.segmenter.usecases.rebuild import (
     Progress,
     Reader,
@@ -143,7 +144,7 @@ class Rebuild:
         """Mend everybody who differs; return how many are left."""
         settings = self._settings
         room = Partitions(self._dsn, worker=self._worker)
-        writing = _Writing(self._dsn, self._worker)
+        writing = _Writing(self._dsn, self._worker, str(calendar.zone))
         mender = Mender(
             Places(
                 partial(rebuild_snapshot.taken, reading, group=settings.group),
@@ -175,11 +176,15 @@ class Rebuild:
 
 
 class _Writing:
-    """The connection on which users are mended, with a lane's own limits; made anew where it was lost."""
+    """The connection on which users are mended, with a lane's own limits; made anew where it was lost.
 
-    def __init__(self, dsn: str, worker: str) -> None:
+    Who was cut off for long may no longer be the only rebuild, nor know the zone.
+    """
+
+    def __init__(self, dsn: str, worker: str, zone: str) -> None:
         self._dsn = dsn
         self._worker = worker
+        self._zone = zone
         self._connection: Connection | None = None
 
     @asynccontextmanager
@@ -188,6 +193,7 @@ class _Writing:
             self._connection = await session.connect(self._dsn, worker=self._worker)
         with translated():
             async with self._connection.transaction():
+                await zones.stand_by(self._connection, self._zone)
                 yield self._connection
 
     async def close(self) -> None:
@@ -218,7 +224,7 @@ def main() -> int:
     lines = Lines(sys.stdout, clock=time.monotonic)
     try:
         return asyncio.run(Rebuild(settings, asked, lines).run())
-    except Refused as error:
+    except (Refused, ZoneMoved) as error:
         return _refuse(str(error), USAGE)
     except StoreUnavailable as error:
         return _refuse(f"Postgres does not do what it must: {error}", NO_STORE)

@@ -76,7 +76,7 @@ class Segmenter:
         self._jobs = self._working()
         self._reconciler = self._recounting()
         suffix = settings.group.removeprefix("segmenter")
-        gate = ZoneGate(event_lane, check=self._zone.ensure)
+        gate = ZoneGate(event_lane, check=self._zone.ensure, doubt=self._zone.doubt)
         self._events = self._lanes(settings.group, topics.EVENTS.name, gate, log=self._log)
         self._letters = self._lanes(
             f"dead-letters{suffix}", topics.DEAD_LETTER.name, DeadLetterLane(), log=None
@@ -116,7 +116,12 @@ class Segmenter:
 
     def _working(self) -> JobRunner:
         return JobRunner(
-            desks=partial(job_store.opened, self._dsn, worker=self._worker),
+            desks=partial(
+                job_store.opened,
+                self._dsn,
+                worker=self._worker,
+                zone=self._settings.product_zone,
+            ),
             kinds=self._job_kinds(),
             clock=clock_from(self._settings.clock_file),
             metrics=self._metrics,

@@ -84,6 +84,10 @@ class ProductZone:
             raise InvalidConfiguration(self._refusal)
         self._known = stored is not None
 
+    def doubt(self) -> None:
+        """Forget that the zone is known: something contradicts it."""
+        self._known = False
+
     def ended(self) -> str:
         """Say why the process must not go on; empty: it may."""
         return self._refusal

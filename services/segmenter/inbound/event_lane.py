@@ -16,7 +16,7 @@ from services.segmenter.inbound.rejected_claims import keep_rejected
 from services.segmenter.inbound.sweeps import Sweeps
 from services.segmenter.usecases.fold_events import Folded, fold_events
 from services.segmenter.usecases.merge_users import Identities, Scene
-from services.segmenter.usecases.ports import NoRoomYet, Room, Store
+from services.segmenter.usecases.ports import NoRoomYet, Room, Store, ZoneMoved
 from services.segmenter.usecases.sweep_deadlines import Swept, sweep_deadlines
 from services.segmenter.usecases.tell_channels import ChannelDesk
 from services.segmenter.usecases.write_history import History, Occasion
@@ -89,6 +89,7 @@ class EventLane:
         )
         try:
             rules = await store.rules()
+            self._stand_by_the_zone(rules.zone)
             scene = Scene(
                 occasion,
                 rules.policies,
@@ -126,6 +127,11 @@ class EventLane:
             gives_way=self._sweeps.gives_way(at=self._loop_time()),
             after_commit=[partial(self._tell, batch, decoded, folded, swept)],
         )
+
+    def _stand_by_the_zone(self, zone: str | None) -> None:
+        """Count nothing in days of another zone: it may have been changed while this process stood still."""
+        if zone not in (None, str(self._calendar.zone)):
+            raise ZoneMoved(f"the days that are counted are those of {zone} now")
 
     async def _sweep(self, batch: Batch, scene: Scene) -> Swept | None:
         """Let time pass for those who are due; None where it is not the time to look."""

@@ -2,20 +2,35 @@
 
 from collections.abc import Awaitable, Callable
 
+from services.segmenter.usecases.ports import ZoneMoved
 from shared.database.connection import Connection
 from shared.lanes.work import Applied, Batch, LaneWork
 
 
 class ZoneGate:
-    """A lane's work behind a check, which may raise: at a start the database may not have answered it."""
+    """A lane's work behind a check, which may raise: at a start the database may not have answered it.
 
-    def __init__(self, work: LaneWork, *, check: Callable[[], Awaitable[None]]) -> None:
+    `doubt`: called where a turn found another zone, so that the next check asks the database anew.
+    """
+
+    def __init__(
+        self,
+        work: LaneWork,
+        *,
+        check: Callable[[], Awaitable[None]],
+        doubt: Callable[[], None],
+    ) -> None:
         self._work = work
         self._check = check
+        self._doubt = doubt
 
     async def prepare(self, batch: Batch) -> None:
         await self._check()
         await self._work.prepare(batch)
 
     async def apply(self, connection: Connection, batch: Batch) -> Applied:
-        return await self._work.apply(connection, batch)
+        try:
+            return await self._work.apply(connection, batch)
+        except ZoneMoved:
+            self._doubt()
+            raise

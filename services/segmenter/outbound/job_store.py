@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from services.segmenter.outbound import zones
 from services.segmenter.usecases.run_jobs import Job, Stepped
 from shared.database import session
 from shared.database.connection import Connection, translated
@@ -72,11 +73,12 @@ class HeldJob:
 
 
 class PostgresJobs:
-    """Keeps the port `JobDesk`, on a connection of its own."""
+    """Keeps the port `JobDesk`, on a connection of its own. `zone`: in whose days its jobs count."""
 
-    def __init__(self, connection: Connection, *, worker: str) -> None:
+    def __init__(self, connection: Connection, *, worker: str, zone: str | None = None) -> None:
         self._connection = connection
         self._worker = worker
+        self._zone = zone
 
     async def take(self, kinds: Collection[str], *, now: datetime) -> tuple[UUID, str] | None:
         with translated():
@@ -88,6 +90,8 @@ class PostgresJobs:
         with translated():
             async with self._connection.transaction():
                 row = await self._connection.fetchrow(_HOLD, job_id, self._worker)
+                if row is not None and self._zone is not None:
+                    await zones.stand_by(self._connection, self._zone)
                 yield None if row is None else HeldJob(_job_of(row), self._connection)
 
     async def fail(self, job_id: UUID, why: str, *, now: datetime) -> None:
@@ -100,11 +104,11 @@ class PostgresJobs:
 
 
 @asynccontextmanager
-async def opened(dsn: str, *, worker: str) -> AsyncIterator[PostgresJobs]:
+async def opened(dsn: str, *, worker: str, zone: str | None = None) -> AsyncIterator[PostgresJobs]:
     """Open a desk on a connection of its own. Raises StoreUnavailable."""
     connection = await session.connect(dsn, worker=worker)
     try:
-        yield PostgresJobs(connection, worker=worker)
+        yield PostgresJobs(connection, worker=worker, zone=zone)
     finally:
         await session.close(connection)
 

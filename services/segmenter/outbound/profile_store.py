@@ -29,11 +29,12 @@ from services.segmenter.usecases.ports import (
 from shared.database.arrays import text_array
 from shared.database.connection import Connection, translated
 
-# With the versions of the funnels and channels: a batch pays no question of its own to learn that they are as
-# they were.
+# With the versions of the funnels and channels, and the zone: a batch pays no question of its own to learn that they
+# are as they were.
 _RULES = """
 SELECT version, new_for, silent_after, churned_after, returned_for, activated_at,
-       (SELECT version FROM funnels_version) AS funnels, (SELECT version FROM channels_book) AS channels
+       (SELECT version FROM funnels_version) AS funnels, (SELECT version FROM channels_book) AS channels,
+       (SELECT zone FROM product) AS zone
 FROM policies
 WHERE activated_at IS NOT NULL ORDER BY version
 """
@@ -86,8 +87,8 @@ class PostgresStore:
             rows = await self._connection.fetch(_RULES)
         assert rows, "the first migration activates a policy"  # noqa: S101
         (_, first), *later = ((row["activated_at"], Policy(*row[:5])) for row in rows)
-        policies = Policies(first, tuple(later))
-        return Rules(policies, rows[0]["funnels"], rows[0]["channels"])
+        policies, row = Policies(first, tuple(later)), rows[0]
+        return Rules(policies, row["funnels"], row["channels"], row["zone"])
 
     async def policies(self) -> Policies:
         return (await self.rules()).policies

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from services.segmenter.domain.counters import Cells
 from services.segmenter.domain.replay import Rebuilt
+from services.segmenter.outbound import zones
 from services.segmenter.outbound.counter_sql import CounterStore
 from services.segmenter.outbound.profile_store import PostgresStore
 from services.segmenter.outbound.rebuild_cells import BEYOND, COUNTERS, RIGHT, compared, correct
@@ -52,7 +53,7 @@ class PostgresShadow:
         with translated():
             if await self._connection.fetchval(_ALIVE, group):
                 return False
-            await self._connection.execute("UPDATE public.product SET zone = $1", zone)
+        await zones.change(self._connection, zone)
         return True
 
     async def add_users(self, rebuilt: Sequence[Rebuilt], *, now: datetime) -> None:

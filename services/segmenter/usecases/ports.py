@@ -32,6 +32,10 @@ class NoRoomYet(RetryableError):
         self.months = frozenset(months)
 
 
+class ZoneMoved(RetryableError):
+    """The days that are counted are no longer those of this process: it must not count any more."""
+
+
 class UsersMoved(RetryableError):
     """A user was added by another lane while this transaction met them for the first time: begin it anew.
 
@@ -120,11 +124,16 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds in a transaction: every policy ever activated, and the versions of the funnels and the channels."""
+    """What holds in a transaction: every policy ever activated, the versions of the funnels and the channels, and the
+    days' zone.
+
+    `zone` None: none is settled yet.
+    """
 
     policies: Policies
     funnels: UUID
     channels: UUID
+    zone: str | None = None
 
 
 class Store(Protocol):

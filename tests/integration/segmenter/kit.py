@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from itertools import count
 from typing import Any
@@ -192,17 +192,7 @@ async def site_on(database: Database, *, channels: int | None = None) -> AsyncIt
     owner = await asyncpg.connect(database.owner)
     room = Partitions(database.segmenter, worker="test", channels=channels)
     registry = CollectorRegistry()
-    lane = EventLane(
-        store=partial(PostgresStore, merges=KnownMerges()),
-        identities=PostgresIdentities,
-        room=room,
-        funnels=live_funnels(),
-        live_window=DAY,
-        calendar=Calendar(ZONE),
-        metrics=Metrics(registry),
-        # Between two turns of a test it has been quiet for a while.
-        loop_time=partial(next, count(step=2 * QUIET_AFTER_S)),
-    )
+    lane = lane_in(ZONE, room, registry, funnels=live_funnels())
     made = Site(database, owner, room, lane, registry)
     try:
         yield made
@@ -212,12 +202,33 @@ async def site_on(database: Database, *, channels: int | None = None) -> AsyncIt
         await owner.close()
 
 
-def live_funnels() -> LiveFunnels:
-    """Return what counts funnels by days in UTC, as a process has it."""
+def lane_in(
+    zone: tzinfo,
+    room: Partitions,
+    registry: CollectorRegistry,
+    *,
+    funnels: LiveFunnels | None = None,
+) -> EventLane:
+    """Return the work of a process that counts the days of the zone; those of funnels too, unless told."""
+    return EventLane(
+        store=partial(PostgresStore, merges=KnownMerges()),
+        identities=PostgresIdentities,
+        room=room,
+        funnels=funnels or live_funnels(zone),
+        live_window=DAY,
+        calendar=Calendar(zone),
+        metrics=Metrics(registry),
+        # Between two turns of a test it has been quiet for a while.
+        loop_time=partial(next, count(step=2 * QUIET_AFTER_S)),
+    )
+
+
+def live_funnels(zone: tzinfo = UTC) -> LiveFunnels:
+    """Return what counts funnels by days in the zone, as a process has it."""
     return LiveFunnels(
         stores=PostgresFunnelStore,
         logs=PostgresFunnelLog,
-        day_of=Calendar(UTC).day_of_microsecond,
+        day_of=Calendar(zone).day_of_microsecond,
     )
 
 

@@ -1,0 +1,36 @@
+"""The zone whose days are counted: nobody counts in another one, and it is changed once nobody does.
+
+Whoever counts has an id, and asks for the zone after that. Whoever changes the zone waits, once that is
+committed, for all that have one: what begins later finds the new zone, and what began before has ended.
+"""
+
+import asyncio
+
+from services.segmenter.outbound import fences
+from services.segmenter.usecases.ports import ZoneMoved
+from shared.database.connection import Connection, translated
+from shared.database.product import stored_zone
+
+# No transaction of a segmenter lasts longer than half of it: the server ends them, frozen ones too.
+LONGEST_S = 10.0
+LOOK_S = 0.05
+
+
+async def stand_by(connection: Connection, zone: str) -> None:
+    """Say that the open transaction counts in days of this zone. Raises ZoneMoved, StoreUnavailable."""
+    with translated():
+        await connection.execute("SELECT pg_current_xact_id()")
+    stored = await stored_zone(connection, "")
+    if stored not in (None, zone):
+        raise ZoneMoved(f"the days that are counted are those of {stored} now")
+
+
+async def change(connection: Connection, zone: str) -> None:
+    """Have days counted in this zone, and return when nobody counts in another one. Raises StoreUnavailable."""
+    with translated():
+        await connection.execute("UPDATE public.product SET zone = $1", zone)
+    fence = await fences.take(connection)
+    for _ in range(round(LONGEST_S / LOOK_S)):
+        if await fences.has_ended(connection, fence):
+            return
+        await asyncio.sleep(LOOK_S)
