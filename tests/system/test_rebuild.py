@@ -95,6 +95,7 @@ async def test_damage_is_found_and_mended_while_events_come_in(
             "type": "done",
             "users": len(USERS),
             "events": 4 * (len(USERS) + 40),
+            "partly": 0,
             "skipped": 0,
             "users_differing": 0,
             "differences": {},

@@ -54,10 +54,12 @@ class Summary:
 def summary_of(summary: Summary) -> Iterator[Table | str]:
     """Return what to print."""
     end = summary.end
-    yield (
-        f"{end['users']:,} users and {end['events']:,} events were replayed; of {end['skipped']:,} users the"
-        " log no longer holds everything."
-    )
+    yield f"{end['users']:,} users and {end['events']:,} events were replayed."
+    if end["partly"] or end["skipped"]:
+        yield (
+            f"Of {end['partly']:,} users the log lost the beginning, and the rest was compared;"
+            f" {end['skipped']:,} users can't be compared."
+        )
     if not end["differences"]:
         yield "What is stored is what the event log says."
         return

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.origin import Origin
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Profile
+from services.segmenter.domain.remembering import remembered
 from services.segmenter.domain.replay import Keeper, Rebuilt, Replayed, rebuild
 
 # An event lies at most a day after its receipt, by which the log is kept.
@@ -93,13 +95,15 @@ class StepDifference:
 class Verdict:
     """What a user should be, and how they differ. `rebuilt` None: they should not be at all.
 
-    `skipped`: the log no longer holds all of their history; they count as they are stored.
+    `partly`: the log lost the beginning of their history, and what it no longer tells is as the row says.
+    `skipped`: neither tells all; they count as they are stored.
     """
 
     found: Found
     rebuilt: Rebuilt | None
     fields: tuple[Difference, ...] = ()
     steps: tuple[StepDifference, ...] = ()
+    partly: bool = False
     skipped: bool = False
 
     @property
@@ -107,22 +111,28 @@ class Verdict:
         return bool(self.fields or self.steps)
 
 
-def judge(found: Found, times: Times) -> Verdict:
+def judge(found: Found, times: Times, calendar: Calendar) -> Verdict:
     """Compare a user with what the log says."""
     if found.home is not None:
         return Verdict(found, None, tuple(_of_another(found, found.home)), tuple(_steps(found, ())))
-    if _is_beyond_the_log(found, times):
-        return Verdict(found, None, skipped=True)
-    if found.replayed is None:
+    known = policies_of(found.stored, times.policies)
+    replayed, origin, since = found.replayed, found.origin, _known_since(found, times)
+    if since is not None and found.stored is not None:
+        replayed = remembered(
+            found.stored, replayed, since=since, grain=known.grain, calendar=calendar
+        )
+        if replayed is None:
+            return Verdict(found, None, skipped=True)
+        if replayed.first_seen == found.stored.first_seen:
+            origin = found.stored.origin
+    if replayed is None:
         nobody = found.row is None or found.row.merged_into == ""
         fields = () if nobody else (_whole(found.user_id, _said(found.row), None),)
         return Verdict(found, None, fields, tuple(_steps(found, ())))
-    known = policies_of(found.stored, times.policies)
-    keeper = Keeper(found.user_id, found.stored, _until(found, found.replayed, times))
-    rebuilt = rebuild(found.replayed, found.origin, keeper=keeper, policies=known)
-    return Verdict(
-        found, rebuilt, tuple(_fields(found, rebuilt)), tuple(_steps(found, rebuilt.steps))
-    )
+    keeper = Keeper(found.user_id, found.stored, _until(found, replayed, times))
+    rebuilt = rebuild(replayed, origin, keeper=keeper, policies=known)
+    steps = tuple(_steps(found, rebuilt.steps, since=since))
+    return Verdict(found, rebuilt, tuple(_fields(found, rebuilt)), steps, since is not None)
 
 
 def policies_of(stored: Profile | None, policies: Policies) -> Policies:
@@ -133,16 +143,23 @@ def policies_of(stored: Profile | None, policies: Policies) -> Policies:
     return policies.known_to(stored.policy_version)
 
 
-def _is_beyond_the_log(found: Found, times: Times) -> bool:
-    """Say whether events of the user may be gone. Who was first seen later than the log begins has all in it."""
+def _known_since(found: Found, times: Times) -> datetime | None:
+    """Return since when the log holds all of a user who was there before; None: it holds all in any case.
+
+    Who was first seen later than the log begins has all in it.
+    """
     stored, replayed = found.stored, found.replayed
-    if times.held_since is None or stored is None or stored.first_seen >= times.held_since + AHEAD:
-        return False
-    return (
-        replayed is None
-        or replayed.first_seen != stored.first_seen
-        or replayed.event_count != stored.event_count
+    if times.held_since is None or stored is None:
+        return None
+    since = times.held_since + AHEAD
+    if stored.first_seen >= since:
+        return None
+    is_whole = (
+        replayed is not None
+        and replayed.first_seen == stored.first_seen
+        and replayed.event_count == stored.event_count
     )
+    return None if is_whole else since
 
 
 def _until(found: Found, replayed: Replayed, times: Times) -> datetime | None:
@@ -221,13 +238,17 @@ def _whole(user_id: str, stored: object, rebuilt: object) -> Difference:
     return Difference(user_id, "row", stored, rebuilt)
 
 
-def _steps(found: Found, right: Sequence[Step]) -> Iterator[StepDifference]:
-    stands = Counter(step.key for step in found.standing)
+def _steps(
+    found: Found, right: Sequence[Step], *, since: datetime | None = None
+) -> Iterator[StepDifference]:
+    """Yield how the transitions that stand differ; `since`: of earlier ones the log can say nothing."""
+    standing = [step for step in found.standing if since is None or step.at >= since]
+    stands = Counter(step.key for step in standing)
     wanted = {step.key for step in right}
     for step in right:
-        if not stands[step.key]:
+        if not stands[step.key] and (since is None or step.at >= since):
             yield StepDifference(found.user_id, MISSING, step)
-    for key, step in {step.key: step for step in found.standing}.items():
+    for key, step in {step.key: step for step in standing}.items():
         if key not in wanted:
             yield StepDifference(found.user_id, UNEXPECTED, step)
         elif stands[key] > 1:

@@ -109,7 +109,7 @@ class Mender:
             rules = Rules(await snapshot.times(), self._manner.calendar)
             reader = Reader(snapshot, rules, user_ids=user_ids)
             found = [each async for page in reader.pages() for each in page]
-        verdicts = (judge(each, rules.times) for each in found)
+        verdicts = (judge(each, rules.times, rules.calendar) for each in found)
         return {
             each.found.user_id: _LookedAt(each, rules.times.policies)
             for each in verdicts

@@ -64,6 +64,7 @@ class Lines:
                 "type": "done",
                 "users": progress.users,
                 "events": progress.events,
+                "partly": progress.partly,
                 "skipped": progress.skipped,
                 "users_differing": progress.differing,
                 "differences": dict(sorted(self.kinds.items())),

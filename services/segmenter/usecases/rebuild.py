@@ -21,11 +21,15 @@ MOST_CELLS = 100_000
 
 @dataclass(slots=True)
 class Progress:
-    """How far a rebuild is. `looked_at` are ids, some of which are other users'."""
+    """How far a rebuild is. `looked_at` are ids, some of which are other users'.
+
+    Of those in `partly` the log lost the beginning, and of those in `skipped` it tells too little.
+    """
 
     users: int = 0
     looked_at: int = 0
     events: int = 0
+    partly: int = 0
     skipped: int = 0
     differing: int = 0
 
@@ -190,7 +194,7 @@ async def compare_users(
     progress = Progress()
     shares = _Shares(rules.calendar, rules.times)
     async for page in reader.pages():
-        verdicts = [judge(found, rules.times) for found in page]
+        verdicts = [judge(found, rules.times, rules.calendar) for found in page]
         differing = [each for each in verdicts if each.differs]
         await shadow.add_users([each.rebuilt for each in verdicts if each.rebuilt], now=now)
         await shadow.note_differing([each.found.user_id for each in differing])
@@ -202,6 +206,7 @@ async def compare_users(
         progress.looked_at += len(page)
         progress.users += sum(each.rebuilt is not None or each.skipped for each in verdicts)
         progress.events = reader.events
+        progress.partly += sum(each.partly for each in verdicts)
         progress.skipped += sum(each.skipped for each in verdicts)
         progress.differing += len(differing)
         tell(progress, differing)

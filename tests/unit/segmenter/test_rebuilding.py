@@ -10,13 +10,18 @@ from services.segmenter.domain.lifecycle import timeline
 from services.segmenter.domain.origin import Origin
 from services.segmenter.domain.policy import Policies, Policy
 from services.segmenter.domain.profile import Profile, begin, pass_time
-from services.segmenter.domain.rebuilding import Found, Reach, Row, Times, judge
+from services.segmenter.domain.rebuilding import Found, Reach, Row, Times, Verdict
+from services.segmenter.domain.rebuilding import judge as judge_by
 from services.segmenter.domain.replay import Deed, Replay, Replayed, steps_of
 from tests.unit.segmenter.days import arrivals_of
 
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 POLICIES = Policies(Policy(1, 7 * DAY, 7 * DAY, 30 * DAY, 7 * DAY))
+
+
+def judge(found: Found, times: Times) -> Verdict:
+    return judge_by(found, times, Calendar(UTC))
 
 
 def at(days: float) -> datetime:
@@ -100,13 +105,24 @@ def test_steps_that_are_missing_surplus_or_doubled_are_told_apart() -> None:
     ]
 
 
-def test_who_began_before_the_log_does_is_skipped_unless_it_still_holds_all() -> None:
+def test_who_began_before_the_log_does_is_judged_by_it_from_there_on() -> None:
     profile = user(0, 20)
     horizon = times(held_since=10)
 
-    assert judge(found(profile, log(20)), horizon).skipped
+    verdict = judge(found(profile, log(20)), horizon)
+    assert (verdict.partly, verdict.differs) == (True, False)
+    assert not judge(found(profile, log(0, 20)), horizon).partly
+    verdict = judge(found(profile, None), horizon)
+    assert [each.rebuilt for each in verdict.fields if each.field == "last_seen"] == [at(0)]
+
+
+def test_who_went_on_where_the_log_begins_is_skipped_unless_it_knows_of_more() -> None:
+    profile = user(8, 14)
+    horizon = times(held_since=10)
+
+    assert judge(found(profile, log(14)), horizon).partly
     assert judge(found(profile, None), horizon).skipped
-    assert not judge(found(profile, log(0, 20)), horizon).skipped
+    assert judge(found(profile, log(18)), horizon).skipped
 
 
 def test_who_began_after_the_log_did_is_judged_by_it() -> None:

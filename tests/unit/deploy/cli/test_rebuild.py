@@ -14,6 +14,7 @@ DSN = "postgresql://ebbtide_segmenter:secret@127.0.0.1:1/ebbtide"
 END = {
     "users": 1200,
     "events": 34000,
+    "partly": 40,
     "skipped": 3,
     "users_differing": 25,
     "differences": {"retention": 2, "user": 30},
@@ -90,8 +91,11 @@ def test_the_summary_shows_the_first_and_counts_the_rest() -> None:
 
     parts = [str(each) for each in summary_of(Summary(swap=False, end=dict(END), first=first))]
 
-    assert parts[0].startswith("1,200 users and 34,000 events were replayed; of 3 users")
-    assert parts[2].startswith("user ada: left")
+    assert parts[:2] == [
+        "1,200 users and 34,000 events were replayed.",
+        "Of 40 users the log lost the beginning, and the rest was compared; 3 users can't be compared.",
+    ]
+    assert parts[3].startswith("user ada: left")
     assert parts[-1] == "… and 31 more; --report FILE writes all of them."
 
 

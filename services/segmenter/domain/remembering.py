@@ -1,0 +1,57 @@
+"""A user of whose days the event log lost the first: what their row says of those, and what the log says since."""
+
+from datetime import datetime, timedelta
+
+from services.segmenter.domain.active_days import ActiveDays
+from services.segmenter.domain.calendar import Calendar
+from services.segmenter.domain.profile import Profile
+from services.segmenter.domain.replay import Replayed
+from services.segmenter.domain.spans import Span, Spans, coarser
+
+
+def remembered(
+    stored: Profile,
+    logged: Replayed | None,
+    *,
+    since: datetime,
+    grain: timedelta,
+    calendar: Calendar,
+) -> Replayed | None:
+    """Return all that the user did: up to `since` by their row, and by the log, which holds all that came then.
+
+    None: neither tells. By the row the user was active on both sides of `since` without a silence, but the log
+    knows of nothing near enough behind it; when they ended before, nobody knows any more.
+    """
+    if not _ends_are_known(stored.spans, logged, since, grain):
+        return None
+    lost = tuple(
+        Span(each.start, min(each.end, since)) for each in stored.spans if each.start < since
+    )
+    last_lost = calendar.day_of(since)
+    lost_days = [day for day in stored.days if day <= last_lost]
+    if logged is None:
+        days = ActiveDays.of(lost_days or stored.days)
+        own = frozenset({stored.part})
+        return Replayed(lost, days, stored.event_count, stored.known_at, stored.part, own)
+    return Replayed(
+        coarser((*lost, *logged.spans), grain),
+        logged.days.add(lost_days),
+        max(stored.event_count, logged.event_count),
+        logged.known_at,
+        stored.part,
+        logged.parts | {stored.part},
+    )
+
+
+def _ends_are_known(
+    spans: Spans, logged: Replayed | None, since: datetime, grain: timedelta
+) -> bool:
+    """Say whether the log goes on with a span that is cut in two, where there is one."""
+    if not any(each.start < since < each.end for each in spans):
+        return True
+    if logged is None:
+        return False
+    following = min(
+        (max(each.start, since) for each in logged.spans if each.end >= since), default=None
+    )
+    return following is not None and following - since < grain
