@@ -7,7 +7,7 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,9 +18,13 @@ from pydantic import Field
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.rebuilding import Verdict
+from services.segmenter.inbound.marks_mender import MarksMender, MarksPlaces
 from services.segmenter.inbound.mender import Manner, Mender, Places
 from services.segmenter.inbound.rebuild_lines import Lines
 from services.segmenter.outbound import rebuild_shadow, rebuild_snapshot, zones
+from services.segmenter.outbound.funnel_log import PostgresFunnelLog
+from services.segmenter.outbound.funnel_store import PostgresFunnelStore
+from services.segmenter.outbound.identity_store import PostgresIdentities
 from services.segmenter.outbound.mending_desk import PostgresMendingDesk
 from services.segmenter.outbound.partitions import Partitions
 from services.segmenter.outbound.profile_store import PostgresStore
@@ -35,6 +39,7 @@ from services.segmenter.usecases.rebuild import (
     compare_cells,
     compare_users,
 )
+from services.segmenter.usecases.rebuild_funnels import compare_marks
 from shared.clock import clock_from
 from shared.configuration import LogFormat, check_zone, load
 from shared.database import session
@@ -75,10 +80,18 @@ class Asked:
 class Rebuild:
     """One rebuild: what it reads from, what it compares, and what it mends."""
 
-    def __init__(self, settings: Settings, asked: Asked, lines: Lines) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        asked: Asked,
+        lines: Lines,
+        *,
+        shadow: type[PostgresShadow] = PostgresShadow,
+    ) -> None:
         self._settings = settings
         self._asked = asked
         self._lines = lines
+        self._shadow = shadow
         self._dsn = settings.postgres_dsn.get_secret_value()
         self._worker = settings.worker or f"rebuild-{worker_name()}"
         self._clock = clock_from(settings.clock_file)
@@ -90,10 +103,16 @@ class Rebuild:
                 rebuild_snapshot.connected(self._dsn, worker=self._worker)
             )
             shadow = await stack.enter_async_context(
-                rebuild_shadow.opened(self._dsn, live=reading, worker=self._worker)
+                rebuild_shadow.opened(
+                    self._dsn, live=reading, worker=self._worker, shadow=self._shadow
+                )
             )
             await self._begin(shadow)
-            async with rebuild_snapshot.taken(reading, group=self._settings.group) as snapshot:
+            async with rebuild_snapshot.taken(
+                reading,
+                group=self._settings.group,
+                with_funnels=self._asked.user_ids is None,
+            ) as snapshot:
                 calendar = Calendar(ZoneInfo(await snapshot.zone() or self._settings.product_zone))
                 progress = await self._compare(snapshot, shadow, calendar)
             if not self._asked.swap:
@@ -107,9 +126,16 @@ class Rebuild:
         if not await shadow.begin():
             raise Refused("another rebuild is at it")
         zone = self._asked.zone
-        if zone is not None and not await shadow.move_to(zone, group=self._settings.group):
+        if zone is None:
+            return
+        if await shadow.is_in_use(group=self._settings.group):
             raise Refused(
                 "--zone: segmenters run, and count the days of the old one; stop them first"
+            )
+        if not await shadow.move_to(zone):
+            raise Refused(
+                "--zone: a new funnel is still counted in days of the old one; let segmenters finish it, or"
+                " delete it"
             )
 
     async def _compare(
@@ -129,7 +155,17 @@ class Rebuild:
             tell=partial(self._tell, total),
         )
         if user_ids is None:
-            await compare_cells(shadow, swap=self._asked.swap, tell=self._lines.cells)
+            of_funnels = await compare_marks(
+                snapshot,
+                shadow,
+                calendar,
+                held_since=rules.times.held_since,
+                tell=self._lines.marks,
+            )
+            progress.marks_differing = of_funnels.differing
+            progress.funnels_left_out = of_funnels.left_out
+            swap_in = str(calendar.zone) if self._asked.swap else None
+            await compare_cells(shadow, swap_in=swap_in, tell=self._lines.cells)
         return progress
 
     def _tell(self, total: int, progress: Progress, verdicts: Sequence[Verdict]) -> None:
@@ -141,11 +177,29 @@ class Rebuild:
     async def _mend(
         self, reading: Connection, shadow: PostgresShadow, calendar: Calendar, progress: Progress
     ) -> int:
-        """Mend everybody who differs; return how many are left."""
-        settings = self._settings
+        """Mend everybody who differs, and then marks of funnels; return how many users are left."""
         room = Partitions(self._dsn, worker=self._worker)
         writing = _Writing(self._dsn, self._worker, str(calendar.zone))
-        mender = Mender(
+        mender = self._mender(reading, writing, room, calendar)
+        done = left = 0
+        try:
+            async for user_id, is_right in mender.mend_all(_noted(shadow)):
+                done += 1
+                if not is_right:
+                    left += 1
+                    self._lines.left(user_id)
+                self._lines.progress("mending", done, progress.differing)
+            await self._mend_marks(shadow, writing, calendar, progress)
+        finally:
+            await writing.close()
+            await room.stop()
+        return left
+
+    def _mender(
+        self, reading: Connection, writing: "_Writing", room: Partitions, calendar: Calendar
+    ) -> Mender:
+        settings = self._settings
+        return Mender(
             Places(
                 partial(rebuild_snapshot.taken, reading, group=settings.group),
                 writing.transaction,
@@ -161,18 +215,26 @@ class Rebuild:
                 self._asked.rate,
             ),
         )
-        done = left = 0
-        try:
-            async for user_id, is_right in mender.mend_all(_noted(shadow)):
-                done += 1
-                if not is_right:
-                    left += 1
-                    self._lines.left(user_id)
-                self._lines.progress("mending", done, progress.differing)
-        finally:
-            await writing.close()
-            await room.stop()
-        return left
+
+    async def _mend_marks(
+        self, shadow: PostgresShadow, writing: "_Writing", calendar: Calendar, progress: Progress
+    ) -> None:
+        mender = MarksMender(
+            MarksPlaces(
+                writing.transaction,
+                PostgresFunnelStore,
+                PostgresFunnelLog,
+                PostgresMendingDesk,
+                PostgresIdentities,
+            ),
+            calendar=calendar,
+            clock=self._clock,
+            rate=self._asked.rate,
+        )
+        done = 0
+        async for funnel_ids in mender.mend_all(_noted_marks(shadow)):
+            done += len(funnel_ids)
+            self._lines.progress("mending funnels", done, progress.marks_differing)
 
 
 class _Writing:
@@ -206,6 +268,13 @@ async def _noted(shadow: PostgresShadow) -> AsyncIterator[Sequence[str]]:
     while user_ids := await shadow.differing(behind=behind, limit=AT_ONCE):
         yield user_ids
         behind = user_ids[-1]
+
+
+async def _noted_marks(shadow: PostgresShadow) -> AsyncIterator[Mapping[str, Sequence[int]]]:
+    behind = ""
+    while page := await shadow.differing_marks(behind=behind, limit=AT_ONCE):
+        yield page
+        behind = max(page)
 
 
 async def _roots(snapshot: PostgresSnapshot, user_ids: Sequence[str]) -> Sequence[str]:

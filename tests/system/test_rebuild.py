@@ -98,6 +98,8 @@ async def test_damage_is_found_and_mended_while_events_come_in(
             "partly": 0,
             "skipped": 0,
             "users_differing": 0,
+            "marks_differing": 0,
+            "funnels_left_out": [],
             "differences": {},
         },
     )

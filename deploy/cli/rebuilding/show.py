@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 LINE_EVERY_S = 10.0
-COUNTERS = ("active_users", "retention", "lifecycle_flows")
+COUNTERS = ("active_users", "retention", "lifecycle_flows", "funnel_counts")
 
 
 class Progress(Protocol):
@@ -60,6 +60,9 @@ def summary_of(summary: Summary) -> Iterator[Table | str]:
             f"Of {end['partly']:,} users the log lost the beginning, and the rest was compared;"
             f" {end['skipped']:,} users can't be compared."
         )
+    if end["funnels_left_out"]:
+        left_out = ", ".join(map(str, end["funnels_left_out"]))
+        yield f"Left out, for they are still counted from the log: funnels {left_out}."
     if not end["differences"]:
         yield "What is stored is what the event log says."
         return
@@ -72,8 +75,9 @@ def summary_of(summary: Summary) -> Iterator[Table | str]:
     if summary.swap:
         left = end["left"]
         counts = sum(end["differences"].get(table, 0) for table in COUNTERS)
+        and_marks = f", {end['marks_differing']:,} users' marks" if end["marks_differing"] else ""
         and_counts = f" and {counts:,} counts" if counts else ""
-        mended = f"{end['users_differing'] - left:,} users{and_counts} were mended"
+        mended = f"{end['users_differing'] - left:,} users{and_marks}{and_counts} were mended"
         yield f"{mended}, {left:,} are left." if left else f"{mended}."
 
 
@@ -87,7 +91,9 @@ def sentence(said: Mapping[str, Any]) -> str:
             f"user {said['user_id']}: the transition from {before} to {said['after']} at {said['at']}"
             f" {_STANDS[said['what']]}"
         )
-    if said["kind"] == "user":
+    if said["kind"] == "funnel_users":
+        place = f"user {said['user_id']} in funnel {said['funnel_id']}, {said['field']}"
+    elif said["kind"] == "user":
         place = f"user {said['user_id']}, {said['field']}"
     else:
         cell = " ".join(str(each) for each in said["cell"].values() if each != "")

@@ -100,6 +100,15 @@ def thinned(marks: Marks, *, funnel: Funnel, day_of: DayOf, room: Room = ROOM) -
     return kept
 
 
+def what_matters(marks: Marks, *, funnel: Funnel, day_of: DayOf) -> tuple[tuple[Mark, ...], Depths]:
+    """Return the marks that may still matter, and the depths: the same whether they were thinned out or not.
+
+    But for marks that were truncated.
+    """
+    kept = _without_spent(replace(marks, marks=without_copies(marks.marks)), funnel, day_of)
+    return kept.marks, contribution(kept, funnel=funnel, day_of=day_of)
+
+
 def _without_spent(marks: Marks, funnel: Funnel, day_of: DayOf) -> Marks:
     depths = contribution(marks, funnel=funnel, day_of=day_of)
     whole = len(funnel.steps)

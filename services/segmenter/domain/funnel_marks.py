@@ -4,6 +4,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import groupby
 from struct import Struct
@@ -11,6 +12,8 @@ from typing import NamedTuple
 
 from services.segmenter.domain.funnel import LARGEST_FUNNEL
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _HEAD = Struct("<II")  # how many floors, how many marks
 _FLOOR = Struct("<iB")  # day, depth
 _KEY = array("Q").itemsize
@@ -58,6 +61,16 @@ class Marks:
             floors[day] = max(depth, floors.get(day, 0))
         marks = tuple(sorted({*self.marks, *other.marks}))
         return Marks(marks, floors, self.truncated or other.truncated)
+
+
+def instant_of(at: datetime) -> int:
+    """Return an instant as marks have it."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment_of(instant: int) -> datetime:
+    """Return the instant that a mark has so."""
+    return _EPOCH + instant * _MICROSECOND
 
 
 def mark_of(at: int, steps: int, *, source: str, event_id: str) -> Mark:

@@ -7,10 +7,12 @@ from datetime import date, datetime
 from typing import Any, TextIO
 
 from services.segmenter.domain.active_days import ActiveDays
+from services.segmenter.domain.funnel_marks import Mark, moment_of
 from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.rebuilding import Difference, StepDifference, Verdict
 from services.segmenter.domain.spans import Span
 from services.segmenter.usecases.rebuild import Progress
+from services.segmenter.usecases.rebuild_funnels import MarksDifference
 from services.segmenter.usecases.rebuild_ports import CellDifference
 
 EVERY_S = 0.2  # progress; differences are told at once
@@ -40,6 +42,10 @@ class Lines:
         for step in verdict.steps:
             self._difference("transition", _step(step))
 
+    def marks(self, marks: Sequence[MarksDifference]) -> None:
+        for each in marks:
+            self._difference("funnel_users", _marks(each))
+
     def cells(self, cells: Sequence[CellDifference]) -> None:
         for each in cells:
             for name, stored in each.stored.items():
@@ -67,6 +73,8 @@ class Lines:
                 "partly": progress.partly,
                 "skipped": progress.skipped,
                 "users_differing": progress.differing,
+                "marks_differing": progress.marks_differing,
+                "funnels_left_out": list(progress.funnels_left_out),
                 "differences": dict(sorted(self.kinds.items())),
                 **more,
             }
@@ -105,6 +113,29 @@ def _step(difference: StepDifference) -> dict[str, object]:
         "reason": step.reason,
         "policy_version": step.policy_version,
     }
+
+
+def _marks(difference: MarksDifference) -> dict[str, object]:
+    """Return marks as their instants and steps, from 1; where they are the same, how far they got on each day."""
+    funnel_id, user_id = difference.key
+    place = {"funnel_id": funnel_id, "user_id": user_id}
+    if difference.stored or difference.rebuilt:
+        stored, rebuilt = (
+            [_mark(each) for each in side] for side in (difference.stored, difference.rebuilt)
+        )
+        return {**place, "field": "marks", "stored": stored, "rebuilt": rebuilt}
+    depths = difference.stored_depths, difference.rebuilt_depths
+    stored, rebuilt = (
+        [f"{date.fromordinal(day)} step {depth}" for day, depth in side.items()] for side in depths
+    )
+    return {**place, "field": "depths", "stored": stored, "rebuilt": rebuilt}
+
+
+def _mark(mark: Mark) -> str:
+    steps = "+".join(
+        str(bit + 1) for bit in range(mark.steps.bit_length()) if mark.steps >> bit & 1
+    )
+    return f"{moment_of(mark.at).isoformat()} step {steps}"
 
 
 def _dates(days: ActiveDays, without: ActiveDays) -> list[str]:

@@ -89,7 +89,7 @@ class PostgresFunnelLog:
                 sorted(funnel.names),
                 any(step.conditions for step in funnel.steps),
             )
-        return [_event_of(row) for row in rows]
+        return [event_of(row) for row in rows]
 
     async def merged(self, user_ids: Collection[str]) -> Mapping[str, str]:
         with translated():
@@ -122,7 +122,7 @@ class PostgresFunnelLog:
     ) -> Sequence[EventEnvelope]:
         with translated():
             rows = await self._connection.fetch(_STEPS_OF, list(user_ids), funnels.names)
-        return [_event_of(row) for row in rows]
+        return [event_of(row) for row in rows]
 
     async def begin(self, funnel_id: int) -> None:
         with translated():
@@ -137,7 +137,8 @@ class PostgresFunnelLog:
             await self._connection.execute(_FINISH, funnel_id)
 
 
-def _event_of(row: Mapping[str, Any]) -> EventEnvelope:
+def event_of(row: Mapping[str, Any]) -> EventEnvelope:
+    """Return the event of a row of the log, as far as funnels ask for it."""
     return EventEnvelope(
         source=row["source"],
         event_id=row["event_id"],

@@ -15,14 +15,25 @@ RIGHT, BEYOND = 0, 1  # shards of the shadow: what the log says, and what stored
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A table of counters: the columns that make a cell with their types, and those that are summed."""
+    """A table of counters: the columns that make a cell with their types, and those that are summed.
+
+    `which`: the stored cells that are compared.
+    """
 
     table: str
     cell: Mapping[str, str]
     sums: Sequence[str]
+    which: str = "true"
 
 
 _FLOW = {"value": "text", "before": "text", "after": "text"}
+# Those that are still counted from the log are not compared.
+OF_FUNNELS = Counter(
+    "funnel_counts",
+    {"funnel_id": "integer", "day": "date", "step": "smallint"},
+    ("users",),
+    which="funnel_id IN (SELECT funnel_id FROM public.funnels WHERE state = 'live')",
+)
 COUNTERS = (
     Counter(
         "active_users",
@@ -50,6 +61,7 @@ COUNTERS = (
         {"dimension": "text", "month": "date", **_FLOW},
         ("transitions",),
     ),
+    OF_FUNNELS,
 )
 
 
@@ -140,7 +152,7 @@ def _difference(
 
 def _stored_sql(counter: Counter) -> str:
     sums = ", ".join(f"sum({name})" for name in counter.sums)
-    return _cells_sql(counter, sums, f"public.{counter.table}")
+    return _cells_sql(counter, sums, f"public.{counter.table} WHERE {counter.which}")
 
 
 def _rebuilt_sql(counter: Counter) -> str:

@@ -8,14 +8,19 @@ from typing import Any
 import asyncpg
 
 from services.segmenter.domain.channels import Channels
+from services.segmenter.domain.funnel import Funnels
 from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.origin import Origin, origin_of
 from services.segmenter.domain.rebuilding import Reach, Row, Times
 from services.segmenter.domain.replay import Deed
 from services.segmenter.outbound import users_sql
 from services.segmenter.outbound.channel_book import read_channels
+from services.segmenter.outbound.funnel_log import event_of
+from services.segmenter.outbound.funnel_store import funnel_of
 from services.segmenter.outbound.profile_store import PostgresStore
+from services.segmenter.usecases.rebuild_funnels import Defined
 from services.segmenter.usecases.rebuild_ports import First
+from shared.contracts.events import EventEnvelope
 from shared.database import session
 from shared.database.arrays import text_array
 from shared.database.connection import Connection, translated
@@ -111,8 +116,24 @@ ORDER BY user_id, at
 """
 
 
+# Tables that are emptied later look empty to earlier snapshots, too. No snapshot is taken for this yet.
+_FULL = "LOCK TABLE funnel_users, funnel_counts IN ACCESS SHARE MODE"
+
+_FUNNELS = """
+SELECT funnel_id, steps, window_s, state FROM funnels
+WHERE state <> 'deleting' ORDER BY funnel_id
+"""
+
+# Sorted, so that a user's marks are written about once.
+_STEPS = """
+SELECT source, event_id, user_id, type, name, "timestamp", received_at,
+       CASE WHEN $2 THEN payload END AS payload
+FROM events WHERE name = ANY ($1::text[]) ORDER BY user_id
+"""
+
+
 class PostgresSnapshot:
-    """Keeps the port `Snapshot`."""
+    """Keeps the ports `Snapshot` and `StepSnapshot`."""
 
     def __init__(self, connection: Connection, *, group: str) -> None:
         self._connection = connection
@@ -184,6 +205,25 @@ class PostgresSnapshot:
             found[first] = min(origin, found.get(first, origin))
         return found
 
+    async def funnels(self) -> Defined:
+        with translated():
+            rows = await self._connection.fetch(_FUNNELS)
+        return Defined(
+            Funnels(funnel_of(row) for row in rows if row["state"] == "live"),
+            [row["funnel_id"] for row in rows if row["state"] != "live"],
+        )
+
+    async def steps(self, funnels: Funnels) -> AsyncIterator[Sequence[EventEnvelope]]:
+        asks = any(step.conditions for each in funnels.by_id.values() for step in each.steps)
+        with translated():
+            cursor = await self._connection.cursor(_STEPS, funnels.names, asks)
+        while True:
+            with translated():
+                rows = await cursor.fetch(FETCHED)
+            if not rows:
+                return
+            yield [event_of(row) for row in rows]
+
     async def standing(
         self, behind: str, *, until: str | None, user_ids: Collection[str] | None = None
     ) -> Mapping[str, Sequence[Step]]:
@@ -236,11 +276,15 @@ async def connected(dsn: str, *, worker: str, writes: bool = False) -> AsyncIter
 
 
 @asynccontextmanager
-async def taken(connection: Connection, *, group: str) -> AsyncIterator[PostgresSnapshot]:
-    """Take a snapshot: whatever is read through it is as of one instant."""
+async def taken(
+    connection: Connection, *, group: str, with_funnels: bool = False
+) -> AsyncIterator[PostgresSnapshot]:
+    """Take a snapshot: whatever is read through it is as of one instant; marks of funnels only `with_funnels`."""
     with translated():
         transaction = connection.transaction(isolation="repeatable_read", readonly=True)
         await transaction.start()
+        if with_funnels:
+            await connection.execute(_FULL)
     try:
         yield PostgresSnapshot(connection, group=group)
     finally:

@@ -15,6 +15,10 @@ from shared.database.product import stored_zone
 LONGEST_S = 10.0
 LOOK_S = 0.05
 
+_IS_COUNTED = "SELECT EXISTS (SELECT FROM public.funnels WHERE state = 'backfilling')"
+
+_CHANGE = f"UPDATE public.product SET zone = $1 WHERE zone = $1 OR NOT ({_IS_COUNTED})"  # noqa: S608  constants only
+
 
 async def stand_by(connection: Connection, zone: str) -> None:
     """Say that the open transaction counts in days of this zone. Raises ZoneMoved, StoreUnavailable."""
@@ -25,12 +29,18 @@ async def stand_by(connection: Connection, zone: str) -> None:
         raise ZoneMoved(f"the days that are counted are those of {stored} now")
 
 
-async def change(connection: Connection, zone: str) -> None:
-    """Have days counted in this zone, and return when nobody counts in another one. Raises StoreUnavailable."""
+async def change(connection: Connection, zone: str) -> bool:
+    """Have days counted in this zone, and return when nobody counts in another one.
+
+    False: nothing was changed, for a funnel is counted from the log, half of it by now. Raises StoreUnavailable.
+    """
     with translated():
-        await connection.execute("UPDATE public.product SET zone = $1", zone)
+        changed: str = await connection.execute(_CHANGE, zone)
+        if changed == "UPDATE 0" and await connection.fetchval(_IS_COUNTED):
+            return False
     fence = await fences.take(connection)
     for _ in range(round(LONGEST_S / LOOK_S)):
         if await fences.has_ended(connection, fence):
-            return
+            break
         await asyncio.sleep(LOOK_S)
+    return True

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol
 from uuid import UUID
@@ -12,7 +11,7 @@ import msgspec
 
 from services.segmenter.domain.funnel import Funnel, Funnels, Properties
 from services.segmenter.domain.funnel_depth import Added, Cell, DayOf, add
-from services.segmenter.domain.funnel_marks import Mark, Marks, mark_of
+from services.segmenter.domain.funnel_marks import Mark, Marks, instant_of, mark_of
 from shared.contracts.events import EventEnvelope
 
 FunnelUser = tuple[int, str]  # funnel, user
@@ -22,8 +21,6 @@ FunnelCell = tuple[int, int, int]  # funnel, day, step
 AT_ONCE = 1_000
 JOBS_SHARD = 8  # lanes have the eight below
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
@@ -114,7 +111,7 @@ def marks_in(
         steps = funnels.steps_of(event.name, event.type, partial(properties_of, event))
         if not steps:
             continue
-        at = (event.timestamp - _EPOCH) // _MICROSECOND
+        at = instant_of(event.timestamp)
         user_id = merged.get(event.user_id, event.user_id)
         for funnel_id, bits in steps.items():
             mark = mark_of(at, bits, source=event.source, event_id=event.event_id)

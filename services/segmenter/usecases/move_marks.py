@@ -6,6 +6,7 @@ from typing import Protocol
 
 from services.segmenter.domain.funnel import Funnels
 from services.segmenter.domain.funnel_depth import Cell, contribution, difference, thinned
+from services.segmenter.domain.funnel_judging import Measure, right_marks
 from services.segmenter.domain.funnel_marks import Marks
 from services.segmenter.usecases.fold_funnels import (
     NO_ROW,
@@ -86,6 +87,34 @@ async def replace_marks(
                 for key in left
                 if key in rows or key in marks
             }
+            left = wanted.keys() - await _replace(wanted, rows, counting, store=store)
+
+
+async def mend_marks(
+    user_id: str,
+    events: Sequence[EventEnvelope],
+    counting: Counting,
+    *,
+    since: int | None,
+    store: FunnelStore,
+) -> None:
+    """Make the user's marks what these events say, all that the log still holds of them; the user is locked.
+
+    `since` as of `Measure`.
+    """
+    theirs = dict.fromkeys((event.user_id for event in events), user_id)
+    logged = marks_in(events, counting.funnels, merged=theirs)
+    for funnel_id, funnel in sorted(counting.funnels.by_id.items()):
+        measure = Measure(funnel, counting.day_of, since)
+        left = {(funnel_id, user_id)}
+        while left:  # again for rows that a back-fill made meanwhile
+            rows = await store.lock(left)
+            wanted: dict[FunnelUser, Marks] = {}
+            for key in left:
+                stored = rows.get(key, NO_ROW).marks
+                right = right_marks(stored, Marks().with_(logged.get(key, ())), measure)
+                if right is not stored:
+                    wanted[key] = right
             left = wanted.keys() - await _replace(wanted, rows, counting, store=store)
 
 

@@ -23,7 +23,8 @@ MOST_CELLS = 100_000
 class Progress:
     """How far a rebuild is. `looked_at` are ids, some of which are other users'.
 
-    Of those in `partly` the log lost the beginning, and of those in `skipped` it tells too little.
+    Of those in `partly` the log lost the beginning, and of those in `skipped` it tells too little. Funnels that are
+    still counted from the log are left out.
     """
 
     users: int = 0
@@ -32,6 +33,8 @@ class Progress:
     partly: int = 0
     skipped: int = 0
     differing: int = 0
+    marks_differing: int = 0
+    funnels_left_out: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +218,13 @@ async def compare_users(
 
 
 async def compare_cells(
-    shadow: Shadow, *, swap: bool, tell: Callable[[Sequence[CellDifference]], None]
+    shadow: Shadow, *, swap_in: str | None, tell: Callable[[Sequence[CellDifference]], None]
 ) -> None:
-    """Compare every cell of the counters. With `swap` the drift is taken out of the live ones."""
+    """Compare every cell of the counters. In the zone `swap_in` the drift is taken out of the live ones."""
     async for cells in shadow.cells():
         tell([each for each in cells if each.differs])
-        if swap:
-            await shadow.correct(cells)
+        if swap_in is not None:
+            await shadow.correct(cells, zone=swap_in)
 
 
 def _least(replay: "_Replays", origins: Mapping[First, Origin]) -> Origin:

@@ -118,6 +118,9 @@ class Shadow(Protocol):
         """Yield the cells that differ, of all counters, some at a time."""
         ...
 
-    async def correct(self, cells: Sequence[CellDifference]) -> None:
-        """Take the drift out of the live cells, in a transaction."""
+    async def correct(self, cells: Sequence[CellDifference], *, zone: str) -> None:
+        """Take the drift out of the live cells, in a transaction, while the days of this zone are counted.
+
+        Raises ZoneMoved besides.
+        """
         ...

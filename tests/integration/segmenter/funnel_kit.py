@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from services.segmenter.domain.funnel import Funnels
+from services.segmenter.domain.funnel_depth import DayOf
 from services.segmenter.outbound.funnel_log import PostgresFunnelLog
 from services.segmenter.outbound.funnel_store import PostgresFunnelStore
 from services.segmenter.usecases.backfill_funnel import backfill_step, read_cursor, write_cursor
@@ -138,6 +139,7 @@ class Backfill:
     cursor: str | None = None
     over: bool = False
     waits: bool = False
+    day_of: DayOf = day_of
 
     async def step(self) -> None:
         async with self.connection.transaction():
@@ -146,7 +148,7 @@ class Backfill:
                 None if self.cursor is None else read_cursor(self.cursor),
                 log=PostgresFunnelLog(self.connection),
                 store=PostgresFunnelStore(self.connection),
-                day_of=day_of,
+                day_of=self.day_of,
             )
         self.over, self.waits = stepped.cursor is None, stepped.waits
         self.cursor = None if stepped.cursor is None else write_cursor(stepped.cursor).decode()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from services.segmenter.inbound.rebuild_lines import Lines
+from services.segmenter.outbound.rebuild_shadow import PostgresShadow
 from services.segmenter.rebuild import Asked, Rebuild, RebuildSettings
 from shared.configuration import load
 from tests.integration.segmenter.kit import ZONE, Site
@@ -39,12 +40,18 @@ class Said:
         return self.lines[-1]
 
 
-async def rebuilt(site: Site, *user_ids: str, swap: bool = False, zone: str | None = None) -> Said:
+async def rebuilt(
+    site: Site,
+    *user_ids: str,
+    swap: bool = False,
+    zone: str | None = None,
+    shadow: type[PostgresShadow] = PostgresShadow,
+) -> Said:
     """Rebuild within this process."""
     settings = load(RebuildSettings, service="segmenter", environ=environ_of(site))
     out = io.StringIO()
     asked = Asked(swap=swap, user_ids=user_ids or None, rate=1e6, zone=zone)
-    status = await Rebuild(settings, asked, Lines(out, clock=time.monotonic)).run()
+    status = await Rebuild(settings, asked, Lines(out, clock=time.monotonic), shadow=shadow).run()
     return Said(status, [json.loads(line) for line in out.getvalue().splitlines()])
 
 

@@ -17,6 +17,8 @@ END = {
     "partly": 40,
     "skipped": 3,
     "users_differing": 25,
+    "marks_differing": 0,
+    "funnels_left_out": [],
     "differences": {"retention": 2, "user": 30},
 }
 
@@ -80,6 +82,17 @@ def test_where_nothing_is_named_and_nothing_runs_the_command_says_so(tmp_path: P
             },
             "retention of day all 2026-01-01, users: 5 is stored, 4 by the log",
         ),
+        (
+            {
+                "kind": "funnel_users",
+                "funnel_id": 3,
+                "user_id": "ada",
+                "field": "marks",
+                "stored": [],
+                "rebuilt": ["2026-01-02T00:00:00+00:00 step 1+2"],
+            },
+            "user ada in funnel 3, marks: nothing is stored, 2026-01-02T00:00:00+00:00 step 1+2 by the log",
+        ),
     ],
 )
 def test_each_difference_is_a_sentence(said: dict[str, object], words: str) -> None:
@@ -103,6 +116,15 @@ def test_a_swap_says_how_many_were_mended_and_are_left() -> None:
     ended = Summary(swap=True, end=END | {"left": 1})
 
     assert list(summary_of(ended))[-1] == "24 users and 2 counts were mended, 1 are left."
+
+
+def test_marks_that_were_mended_and_funnels_that_were_left_out_are_told() -> None:
+    of_funnels = {"left": 0, "marks_differing": 4, "funnels_left_out": [7, 9]}
+
+    said = list(summary_of(Summary(swap=True, end=END | of_funnels)))
+
+    assert said[2] == "Left out, for they are still counted from the log: funnels 7, 9."
+    assert said[-1] == "25 users, 4 users' marks and 2 counts were mended."
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,93 @@
+"""Mends users' marks of funnels that differ from the event log, user by user, while the lanes go on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from services.segmenter.domain.calendar import Calendar
+from services.segmenter.domain.funnel import Funnels
+from services.segmenter.domain.funnel_marks import instant_of
+from services.segmenter.inbound.mender import ATTEMPTS
+from services.segmenter.usecases.fold_funnels import JOBS_SHARD, Counting, FunnelStore
+from services.segmenter.usecases.mend_user import MendingDesk
+from services.segmenter.usecases.merge_users import Identities
+from services.segmenter.usecases.move_marks import StepLog, mend_marks
+from shared.clock import Clock
+from shared.database.connection import Connection
+from shared.errors import RetryableError
+from shared.lanes.limits import Backoff, LaneLimits
+
+
+@dataclass(frozen=True, slots=True)
+class MarksPlaces:
+    """Where the mender works: transactions, and what it asks of the database in each."""
+
+    transactions: Callable[[], AbstractAsyncContextManager[Connection]]
+    stores: Callable[[Connection], FunnelStore]
+    logs: Callable[[Connection], StepLog]
+    desks: Callable[[Connection], MendingDesk]
+    identities: Callable[[Connection], Identities]
+
+
+class MarksMender:
+    """Locks a user while their steps are read, as a merge does. `rate`: so many users a second."""
+
+    def __init__(
+        self, places: MarksPlaces, *, calendar: Calendar, clock: Clock, rate: float
+    ) -> None:
+        self._places = places
+        self._calendar = calendar
+        self._clock = clock
+        self._rate = rate
+
+    async def mend_all(
+        self, pages: AsyncIterator[Mapping[str, Sequence[int]]]
+    ) -> AsyncIterator[Sequence[int]]:
+        """Mend these users' marks of these funnels; yield of each user which ones. Raises StoreUnavailable."""
+        loop = asyncio.get_running_loop()
+        free_at = loop.time()
+        async for page in pages:
+            for user_id, funnel_ids in page.items():
+                await asyncio.sleep(max(0.0, free_at - loop.time()))
+                free_at = max(free_at, loop.time() - 1.0) + 1 / self._rate
+                await self._mend_one(user_id, funnel_ids)
+                yield funnel_ids
+
+    async def _mend_one(self, user_id: str, funnel_ids: Collection[int]) -> None:
+        backoff = Backoff(LaneLimits())
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._places.transactions() as connection:
+                    await self._mend(connection, user_id, funnel_ids)
+            except RetryableError:
+                if attempt == ATTEMPTS:
+                    raise
+                await asyncio.sleep(backoff.next_s())
+            else:
+                return
+
+    async def _mend(
+        self, connection: Connection, user_id: str, funnel_ids: Collection[int]
+    ) -> None:
+        """Mend by what is defined now: of a funnel that was deleted meanwhile nothing is written."""
+        places, identities = self._places, self._places.identities(connection)
+        # Who has marks and no row, and is claimed now, would leave the marks that are written here behind.
+        await identities.secure([user_id], part=0, now=self._clock.now())
+        await places.desks(connection).lock(user_id)
+        store, log = places.stores(connection), places.logs(connection)
+        _, defined = await store.definitions()
+        funnels = Funnels(each for each in defined if each.funnel_id in funnel_ids)
+        if not funnels.by_id:
+            return
+        ids = await log.ids_of(user_id)
+        events = await log.steps_of(ids, funnels=funnels) if ids else ()
+        # After the events: days that are dropped in between are taken as they are stored.
+        since = await identities.held_since()
+        await mend_marks(
+            user_id,
+            events,
+            Counting(funnels, self._calendar.day_of_microsecond, JOBS_SHARD),
+            since=None if since is None else instant_of(since),
+            store=store,
+        )
