@@ -1,20 +1,30 @@
 """Funnels' marks and counts are compared with the event log: what is right is left alone, what is not is mended."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from services.segmenter.domain.calendar import Calendar
+from services.segmenter.domain.funnel import Funnels
+from services.segmenter.inbound.marks_mender import MarksMender, MarksPlaces
+from services.segmenter.outbound.funnel_log import PostgresFunnelLog
+from services.segmenter.outbound.funnel_store import PostgresFunnelStore
+from services.segmenter.outbound.identity_store import PostgresIdentities
+from services.segmenter.outbound.mending_desk import PostgresMendingDesk
 from services.segmenter.outbound.rebuild_shadow import PostgresShadow
 from services.segmenter.rebuild import Refused
 from services.segmenter.usecases.rebuild_ports import CellDifference
+from shared.clock import SystemClock
 from shared.contracts.events import EventEnvelope
+from shared.database.connection import Connection
 from shared.errors import StoreUnavailable
 from shared.vocabulary import EventType
 from tests.integration.segmenter import test_merges_any_script
@@ -26,7 +36,7 @@ from tests.integration.segmenter.funnel_kit import (
     define,
     step,
 )
-from tests.integration.segmenter.kit import ZONE, Site, day, event, lane_in
+from tests.integration.segmenter.kit import ZONE, Site, day, event, lane_in, lanes_waiting
 from tests.integration.segmenter.rebuild_kit import rebuilt
 from tests.integration.segmenter.test_rebuild_any_script import examples
 from tests.integration.segmenter.test_rebuild_short_log import lose
@@ -230,6 +240,88 @@ async def test_a_funnel_that_is_defined_meanwhile_is_counted_by_the_lanes_alone(
     assert await cells_of(site.owner, funnel) == counted | later
     assert await cells_of(site.owner, funnel + 1) == later
     assert (await rebuilt(site)).differences == []
+
+
+async def test_lanes_count_on_while_marks_are_mended_and_nothing_is_lost(site: Site) -> None:
+    funnel = await live_funnel(site)
+    users = [f"user-{number:02}" for number in range(60)]
+    for hours, name in enumerate(NAMES):
+        await site.fold(*(step(each, day(0) + hours * 60 * MINUTE, name) for each in users))
+    await site.owner.execute("DELETE FROM funnel_users WHERE user_id < 'user-30'")
+    await site.owner.execute(
+        "UPDATE funnel_users SET marks = (SELECT max(marks) FROM funnel_users), revision = revision + 1"
+    )
+    await site.owner.execute("UPDATE funnel_counts SET users = users + 9")
+    ended = asyncio.Event()
+
+    async def go_on() -> int:
+        """Go on with those who are being mended, and make users of several ids of some."""
+        turns = 0
+        while not ended.is_set() or turns < 3:
+            at = day(1) + turns * MINUTE
+            some = [users[(turns * 7 + each) % len(users)] for each in range(10)]
+            merging = {"type": EventType.IDENTIFY, "anonymous_id": users[turns % len(users)]}
+            claim = event(users[turns * 11 % len(users)], at, event_id=f"claim-{turns}", **merging)
+            await site.fold(claim, *(step(each, at, NAMES[turns % 3]) for each in some))
+            turns += 1
+        return turns
+
+    folding = asyncio.create_task(go_on())
+    try:
+        swapped = await rebuilt(site, swap=True)
+    finally:
+        ended.set()
+        assert await folding > 3
+
+    assert {"funnel_users", "funnel_counts"} <= swapped.kinds.keys()
+    assert (await rebuilt(site)).differences == []
+    assert await cells_of(site.owner, funnel)
+
+
+async def test_who_is_claimed_while_their_marks_are_mended_takes_them_along(
+    site: Site, funnel: int
+) -> None:
+    counted = await cells_of(site.owner, funnel)
+    await site.owner.execute("DELETE FROM funnel_users WHERE user_id = 'bob'")
+    await site.owner.execute(
+        "UPDATE funnel_counts SET users = users - 1 WHERE step < 3 AND users > 1"
+    )
+    says = {"type": EventType.IDENTIFY, "anonymous_id": "bob", "active": False}
+    await site.fold(event("eve", day(2)))
+    merging: list[asyncio.Task[object]] = []
+
+    class Log(PostgresFunnelLog):
+        async def steps_of(
+            self, user_ids: Collection[str], *, funnels: Funnels
+        ) -> Sequence[EventEnvelope]:
+            found = await super().steps_of(user_ids, funnels=funnels)
+            merging.append(asyncio.create_task(site.fold(event("eve", day(3), **says))))
+            while not await lanes_waiting(site, 1):
+                assert not merging[0].done()
+            return found
+
+    writing = await asyncpg.connect(site.database.segmenter)
+
+    @asynccontextmanager
+    async def transactions() -> AsyncIterator[Connection]:
+        async with writing.transaction():
+            yield writing
+
+    places = MarksPlaces(
+        transactions, PostgresFunnelStore, Log, PostgresMendingDesk, PostgresIdentities
+    )
+    mender = MarksMender(places, calendar=Calendar(ZONE), clock=SystemClock(), rate=1e6)
+
+    async def noted() -> AsyncIterator[Mapping[str, Sequence[int]]]:
+        yield {"bob": [funnel]}
+
+    assert [each async for each in mender.mend_all(noted())] == [[funnel]]
+
+    await writing.close()
+    await merging[0]
+    rows = await site.owner.fetch("SELECT user_id FROM funnel_users ORDER BY user_id")
+    assert [row["user_id"] for row in rows] == ["ann", "cem", "eve"]
+    assert await cells_of(site.owner, funnel) == counted
 
 
 async def test_another_zone_counts_funnels_in_its_days(site: Site, funnel: int) -> None:
