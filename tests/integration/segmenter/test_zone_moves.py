@@ -6,9 +6,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.segmenter.inbound.zone_gate import ZoneGate
 from services.segmenter.outbound import job_store
 from services.segmenter.usecases.ports import ZoneMoved
 from shared.database.connection import Connection
+from shared.database.product import ProductZone, settle_zone
+from shared.errors import InvalidConfiguration
 from shared.lanes.work import Applied, Batch, LaneWork
 from tests.integration.segmenter import counts
 from tests.integration.segmenter.kit import START, ZONE, Site, day, event, lane_in
@@ -60,6 +63,21 @@ async def test_a_lane_that_wakes_up_after_the_change_writes_nothing_and_another_
     assert (await rebuilt(site)).differences == []
     deeds = [Did("ann", day(0)), Did("bob", day(0.5)), Did("ann", day(1)), Did("cem", day(1))]
     assert (await counts.stored(site.owner)).users == recount(deeds, NEW).users
+
+
+async def test_the_process_that_woke_up_says_why_it_must_end(site: Site) -> None:
+    await settled(site)
+    zone = ProductZone(site.database.segmenter, zone=str(ZONE), worker="test", reader=settle_zone)
+    await site.desk(work=ZoneGate(site.lane, check=zone.ensure, doubt=zone.doubt))
+    await site.fold(event("ann", day(0)))
+    await rebuilt(site, swap=True, zone=str(NEW))
+
+    with pytest.raises(ZoneMoved):
+        await site.fold(event("ann", day(1)))
+    with pytest.raises(InvalidConfiguration):
+        await site.fold(event("ann", day(1)))
+
+    assert "those of Pacific/Auckland" in zone.ended()
 
 
 async def test_the_change_waits_for_a_turn_in_hand_and_counts_it_anew(site: Site) -> None:
