@@ -2,13 +2,11 @@
 
 import asyncio
 import os
-import tempfile
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
@@ -18,6 +16,8 @@ from deploy.local.broker import LocalBroker
 from deploy.local.dsn import with_database, with_role
 from deploy.local.postgres import THROW_AWAY, LocalPostgres
 from shared.database.migrate import migrate, set_passwords
+from tests.memory import memory_directory
+from tests.scratch import scratch_directory
 
 T = TypeVar("T")
 MakeTopic = Callable[..., Awaitable[str]]
@@ -26,6 +26,8 @@ ROLE_PASSWORDS = {
     f"ebbtide_{service}": f"test-{service}-password" for service in ("segmenter", "alerts", "api")
 }
 _ROLES_LOCK = 0x_EBB_7E57
+# What lies in memory must not grow without need; nothing is slower for it there.
+_IN_MEMORY = {**THROW_AWAY, "max_wal_size": "256MB"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,12 @@ def postgres_server() -> Iterator[str]:
     if given := os.environ.get("EBBTIDE_TEST_POSTGRES_DSN"):
         yield given
         return
-    with scratch_directory() as directory:
+    with memory_directory() as directory:
         server = LocalPostgres(
             directory / "postgres",
             port=ports.any_free(),
             password=uuid.uuid4().hex,
-            settings=THROW_AWAY,
+            settings=_IN_MEMORY,
         )
         try:
             server.start()
@@ -73,14 +75,6 @@ def kafka_broker() -> Iterator[str]:
             yield broker.bootstrap
         finally:
             broker.kill()
-
-
-@contextmanager
-def scratch_directory() -> Iterator[Path]:
-    """Give a short-lived directory that the account of Postgres can pass through."""
-    with tempfile.TemporaryDirectory(prefix="ebbtide-test-", ignore_cleanup_errors=True) as name:
-        Path(name).chmod(0o711)
-        yield Path(name)
 
 
 @contextmanager

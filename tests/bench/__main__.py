@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 from shared.errors import EbbtideError
-from tests import servers
 from tests.bench import figures
 from tests.bench.campaign import Campaign
 from tests.bench.figures import Figure
+from tests.scratch import scratch_directory
 from tests.system.stack import Stack
 
 REPORT = Path(".local/bench/latest.json")
@@ -25,7 +25,7 @@ async def measure(seconds: float) -> list[Figure]:
         print(f"[{time.monotonic() - begun:5.1f} s] {what}", flush=True)
 
     async with asyncio.timeout(WHOLE_RUN_S):
-        with servers.scratch_directory() as directory:
+        with scratch_directory() as directory:
             tell("starting Postgres, Kafka and the four services")
             # Real durability: what a test may forgo would flatter the figures.
             async with Stack(directory, postgres_settings={}) as stack:

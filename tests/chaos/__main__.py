@@ -7,7 +7,7 @@ import sys
 
 from tests.chaos.campaign import Campaign, run
 from tests.chaos.mutations import ALL, Mutation, without_filter
-from tests.servers import scratch_directory
+from tests.scratch import scratch_directory
 
 
 def main() -> int:

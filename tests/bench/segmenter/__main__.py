@@ -12,7 +12,6 @@ import asyncpg
 import psutil
 
 from shared.errors import EbbtideError
-from tests import servers
 from tests.bench import figures
 from tests.bench.segmenter import report, throughput
 from tests.bench.segmenter.bench import Bench, Plan
@@ -23,6 +22,7 @@ from tests.bench.segmenter.latency import Latency
 from tests.bench.segmenter.sweep import Sweep
 from tests.bench.segmenter.throughput import Throughput
 from tests.bench.segmenter.world import World
+from tests.scratch import scratch_directory
 
 FAILURES = (EbbtideError, RuntimeError, TimeoutError, OSError, asyncpg.PostgresError)
 REPORT = Path(".local/bench/segmenter.json")
@@ -49,7 +49,7 @@ async def measure(plan: Plan) -> Bench:
     def tell(what: str) -> None:
         print(f"[{time.monotonic() - begun:6.1f} s] {what}", flush=True)
 
-    with servers.scratch_directory() as directory:
+    with scratch_directory() as directory:
         busy = psutil.cpu_percent(interval=1.0)
         tell(f"starting Postgres and Kafka; the machine is {busy:.0f} % busy with other things")
         async with World(directory) as world:

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from deploy.local import ports
 from deploy.local.broker import LocalBroker
-from tests import servers
+from tests.scratch import scratch_directory
 
 READ_WITHIN_S = 30.0
 
@@ -89,7 +89,7 @@ class OwnBroker:
 @contextmanager
 def own_broker() -> Iterator[OwnBroker]:
     """Start a broker, and end it afterwards. Belongs on the main thread."""
-    with servers.scratch_directory() as directory:
+    with scratch_directory() as directory:
         broker = LocalBroker(directory / "kafka", port=ports.any_free())
         try:
             broker.start()
