@@ -13,6 +13,7 @@ class Settings(CommonSettings, KafkaSettings):
     connections_per_address: int = Field(
         512, ge=0, description="connections that one address may have; 0: no limit"
     )
+    body_s: float = Field(60.0, gt=0, description="within so many seconds a body must be here")
     write_keys: SecretStr = Field(description="source:key, comma-separated; a source may have two")
 
     @field_validator("write_keys")

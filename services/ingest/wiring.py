@@ -43,7 +43,10 @@ class Ingest:
             port=settings.port,
             service=SERVICE,
             metrics=metrics,
-            limits=GuardLimits(connections_per_address=settings.connections_per_address),
+            limits=GuardLimits(
+                body_s=settings.body_s,
+                connections_per_address=settings.connections_per_address,
+            ),
         )
 
     def parts(self) -> Parts:

@@ -117,6 +117,7 @@ def test_every_limit_is_the_codes() -> None:
     for settings in (IngestSettings, ApiSettings):
         field = settings.model_fields["connections_per_address"]
         assert field.default == guard.connections_per_address
+    assert IngestSettings.model_fields["body_s"].default == guard.body_s
     assert LARGEST_DEAD_LETTER == MIB
     assert "the first MiB" in PAGE.section("## Dead letters")
 
