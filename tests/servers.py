@@ -16,6 +16,7 @@ from deploy.local.broker import LocalBroker
 from deploy.local.dsn import with_database, with_role
 from deploy.local.postgres import THROW_AWAY, LocalPostgres
 from shared.database.migrate import migrate, set_passwords
+from tests.brokers import format_quickly
 from tests.memory import memory_directory
 from tests.scratch import scratch_directory
 
@@ -71,6 +72,7 @@ def kafka_broker() -> Iterator[str]:
     with scratch_directory() as directory:
         broker = LocalBroker(directory / "kafka", port=ports.any_free())
         try:
+            format_quickly(broker)
             broker.start()
             yield broker.bootstrap
         finally:

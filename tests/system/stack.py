@@ -28,6 +28,7 @@ from deploy.local.services import Surroundings
 from shared.clock import Drive, DrivenClock, SystemClock, read_drive, write_drive
 from shared.kafka.provision import ProvisionSettings, provision
 from tests import servers
+from tests.brokers import format_quickly
 from tests.servers import Database
 from tests.system import progress
 
@@ -108,6 +109,7 @@ class Stack:
                 self._server = self.postgres.dsn()
             assert self._server is not None
             self._database = await servers.new_database(self._server)
+            format_quickly(self.broker)
             self.broker.start()
             await self._make_topics()
             for name in self._first_services():

@@ -25,6 +25,7 @@ from deploy.local import children, ports, services
 from deploy.local.broker import LocalBroker
 from deploy.local.postgres import LocalPostgres
 from deploy.local.state import RunInfo
+from tests.brokers import format_quickly
 from tests.system.local_run import LocalRun, alive, family, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -190,6 +191,7 @@ async def test_external_servers_are_used_where_they_are_named(
     broker = LocalBroker(tmp_path / "kafka", port=ports.any_free())
     try:
         postgres.start()
+        format_quickly(broker)
         broker.start()
         local.start(EBBTIDE_POSTGRES_DSN=postgres.dsn(), EBBTIDE_KAFKA_BOOTSTRAP=broker.bootstrap)
         info = RunInfo(**await local.up())

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from deploy.local import ports
 from deploy.local.broker import LocalBroker
+from tests.brokers import format_quickly
 from tests.scratch import scratch_directory
 
 READ_WITHIN_S = 30.0
@@ -92,6 +93,7 @@ def own_broker() -> Iterator[OwnBroker]:
     with scratch_directory() as directory:
         broker = LocalBroker(directory / "kafka", port=ports.any_free())
         try:
+            format_quickly(broker)
             broker.start()
             yield OwnBroker(broker)
         finally:
