@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 import pytest
+import pytest_asyncio
 
 from deploy.local import children, ports, services
 from deploy.local.broker import LocalBroker
@@ -33,11 +34,31 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[LocalRun]:
+    """A run of the test's own, which nobody has started."""
     run = LocalRun(tmp_path)
     try:
         yield run
     finally:
         run.clear()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
+    run = LocalRun(tmp_path_factory.mktemp("kept"))
+    try:
+        yield run
+    finally:
+        run.clear()
+
+
+@pytest_asyncio.fixture
+async def running(kept: LocalRun) -> LocalRun:
+    """A run that is up and well, whatever the tests before have done to it."""
+    if kept.ended:
+        kept.start()
+    await kept.up()
+    await until(lambda: kept.do("status").returncode == 0, 60, kept.said)
+    return kept
 
 
 def printed_lines(run: LocalRun) -> list[str]:
@@ -69,69 +90,71 @@ async def first_seen(info: RunInfo) -> str:
     return found
 
 
-async def test_while_it_runs_a_private_file_says_where_everything_is(local: LocalRun) -> None:
-    local.start()
-    info = RunInfo(**await local.up())
-    assert stat.S_IMODE(local.run_file.stat().st_mode) == 0o600
+def drained(run: LocalRun) -> dict[str, int]:
+    """Return how many times each service has said that it came to its end in order."""
+    logs = {name: run.state / "logs" / f"{name}.log" for name in services.ORDER}
+    return {name: log.read_text().count("process_stopped") for name, log in logs.items()}
+
+
+async def test_while_it_runs_a_private_file_says_where_everything_is(running: LocalRun) -> None:
+    info = RunInfo(**await running.up())
+    assert stat.S_IMODE(running.run_file.stat().st_mode) == 0o600
     assert set(info.pids) == {
         "supervisor", "postgres", "kafka", "segmenter", "alerts", "api", "ingest",
     }  # fmt: skip
     assert alive([psutil.Process(pid) for pid in info.pids.values()])
-    assert local.do("status").returncode == 0
-    assert await local.stop() == 0
-    assert not local.run_file.exists()
+    assert running.do("status").returncode == 0
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the lines to paste are for curl")
-async def test_the_printed_lines_send_an_event_and_read_the_user(local: LocalRun) -> None:
-    local.start()
-    await local.up()
-    send, read = printed_lines(local)
+async def test_the_printed_lines_send_an_event_and_read_the_user(running: LocalRun) -> None:
+    await running.up()
+    send, read = printed_lines(running)
     assert json.loads(paste(send))["accepted"] == 1
     await until(lambda: "lifecycle_since" in paste(read), 30, lambda: paste(read))
     assert json.loads(paste(read))["lifecycle"] == "new"
 
 
-async def test_data_survive_a_stop_and_the_next_start_is_quick(local: LocalRun) -> None:
-    local.start()
-    info = RunInfo(**await local.up())
+async def test_data_survive_a_stop_and_the_next_start_is_quick(running: LocalRun) -> None:
+    info = RunInfo(**await running.up())
     send_event(info)
     before = await first_seen(info)
-    assert await local.stop(signal.SIGINT) == 0
+    assert await running.stop(signal.SIGINT) == 0
 
     begun = time.monotonic()
-    local.start()
-    info = RunInfo(**await local.up())
+    running.start()
+    info = RunInfo(**await running.up())
     assert time.monotonic() - begun < 15
     assert await first_seen(info) == before
 
 
-async def test_a_stop_drains_every_program_and_in_the_opposite_order(local: LocalRun) -> None:
-    local.start()
-    info = RunInfo(**await local.up())
+async def test_a_stop_drains_every_program_and_in_the_opposite_order(running: LocalRun) -> None:
+    info = RunInfo(**await running.up())
     started = family(info.pids["supervisor"])
-    assert await local.stop() == 0
-    stopped = [line.split()[1] for line in local.said().splitlines() if line.startswith("stopped ")]
+    drained_before = drained(running)
+    assert await running.stop() == 0
+    assert not running.run_file.exists()
+    stopped = [
+        line.split()[1] for line in running.said().splitlines() if line.startswith("stopped ")
+    ]
     assert stopped == ["ingest", "api", "alerts", "segmenter", "kafka", "postgres"]
     assert alive(started) == []
-    for service in ("ingest", "api", "alerts", "segmenter"):
-        assert "process_stopped" in (local.state / "logs" / f"{service}.log").read_text()
+    assert drained(running) == {name: times + 1 for name, times in drained_before.items()}
 
 
 async def test_a_killed_supervisor_leaves_nothing_running_and_loses_nothing(
-    local: LocalRun,
+    running: LocalRun,
 ) -> None:
-    local.start()
-    info = RunInfo(**await local.up())
+    info = RunInfo(**await running.up())
     send_event(info)
     before = await first_seen(info)
     started = family(info.pids["supervisor"])
     assert len(started) > 7
     os.kill(info.pids["supervisor"], signal.SIGKILL)
-    await until(lambda: local.ended and not alive(started), 15, lambda: alive(started))
+    await until(lambda: running.ended and not alive(started), 15, lambda: alive(started))
 
-    local.start()
-    assert await first_seen(RunInfo(**await local.up())) == before
+    running.start()
+    assert await first_seen(RunInfo(**await running.up())) == before
 
 
 async def test_a_busy_port_is_replaced_and_named(local: LocalRun) -> None:
@@ -144,29 +167,29 @@ async def test_a_busy_port_is_replaced_and_named(local: LocalRun) -> None:
 
 
 async def test_a_second_run_beside_the_first_says_where_that_is_and_starts_nothing(
-    local: LocalRun,
+    running: LocalRun,
 ) -> None:
-    local.start()
-    info = await local.up()
-    second = local.do("run")
+    info = await running.up()
+    second = running.do("run")
     assert second.returncode == 0
     assert "up already" in second.stdout
     assert info["ingest_url"] in second.stdout
-    assert json.loads(local.run_file.read_text()) == info
+    assert json.loads(running.run_file.read_text()) == info
 
 
-async def test_a_service_that_crashes_is_started_again_and_that_is_said(local: LocalRun) -> None:
-    local.start()
-    first = RunInfo(**await local.up())
+async def test_a_service_that_crashes_is_started_again_and_that_is_said(running: LocalRun) -> None:
+    first = RunInfo(**await running.up())
     os.kill(first.pids["segmenter"], signal.SIGKILL)
 
     def replaced() -> bool:
-        now: dict[str, int] = json.loads(local.run_file.read_text())["pids"]
+        now: dict[str, int] = json.loads(running.run_file.read_text())["pids"]
         return now["segmenter"] != first.pids["segmenter"]
 
-    await until(replaced, 30, local.said)
-    await until(lambda: local.do("status").returncode == 0, 60, lambda: local.do("status").stdout)
-    assert "segmenter ended with status -9; starting it again in" in local.said()
+    await until(replaced, 30, running.said)
+    await until(
+        lambda: running.do("status").returncode == 0, 60, lambda: running.do("status").stdout
+    )
+    assert "segmenter ended with status -9; starting it again in" in running.said()
 
 
 async def test_a_run_in_the_background_outlives_its_command_and_stops_on_demand(
@@ -206,25 +229,24 @@ async def test_external_servers_are_used_where_they_are_named(
 
 
 async def test_what_another_program_answers_on_a_port_does_not_pass_for_the_service(
-    local: LocalRun,
+    running: LocalRun,
 ) -> None:
-    local.start()
-    info = RunInfo(**await local.up())
+    info = RunInfo(**await running.up())
     port = urlsplit(info.api_url).port
     assert port is not None
     os.kill(info.pids["api"], signal.SIGKILL)
-    await until(lambda: not children.serves(info.pids["api"], port), 10, local.said)
+    await until(lambda: not children.serves(info.pids["api"], port), 10, running.said)
 
     with pretender(port):
         assert services.answers(f"{info.api_url}/readyz")
         await until(
-            lambda: f"another program has taken port {port}" in local.said(), 60, local.said
+            lambda: f"another program has taken port {port}" in running.said(), 60, running.said
         )
-        assert local.do("status").returncode == 1
-        assert "api runs again" not in local.said()
+        assert running.do("status").returncode == 1
+        assert "api runs again" not in running.said()
 
-    await until(lambda: "api runs again" in local.said(), 60, local.said)
-    assert local.do("status").returncode == 0
+    await until(lambda: "api runs again" in running.said(), 60, running.said)
+    assert running.do("status").returncode == 0
 
 
 @contextmanager
@@ -243,18 +265,17 @@ def pretender(port: int) -> Iterator[None]:
 
 
 async def test_a_deleted_run_file_is_written_again_and_a_frozen_broker_is_not_ready(
-    local: LocalRun,
+    running: LocalRun,
 ) -> None:
-    local.start()
-    info = await local.up()
+    info = await running.up()
 
-    local.run_file.unlink()
-    await until(local.run_file.exists, 5, local.said)
-    assert json.loads(local.run_file.read_text()) == info
+    running.run_file.unlink()
+    await until(running.run_file.exists, 5, running.said)
+    assert json.loads(running.run_file.read_text()) == info
 
     os.kill(info["pids"]["kafka"], signal.SIGSTOP)
     try:
-        said = local.do("status")
+        said = running.do("status")
     finally:
         os.kill(info["pids"]["kafka"], signal.SIGCONT)
     assert said.returncode == 1
