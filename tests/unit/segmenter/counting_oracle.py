@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -59,8 +60,12 @@ def first_origin(deeds: Sequence[Did]) -> Origin:
     return min((each.at, each.origin) for each in deeds)[1]
 
 
+@cache
 def clock_hour(at: datetime, zone: ZoneInfo) -> datetime:
-    """Walk back to where the local clock showed a full hour, or was changed."""
+    """Walk back to where the local clock showed a full hour, or was changed.
+
+    That is a thousand steps, and the same instants are asked for again and again.
+    """
     offset = at.astimezone(zone).utcoffset()
     seconds_back = 0
     found = at.replace(microsecond=0)
