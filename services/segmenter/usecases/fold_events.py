@@ -19,7 +19,7 @@ from services.segmenter.domain.profile import (
 )
 from services.segmenter.domain.transition import Cause
 from services.segmenter.usecases.adopt_policies import adopt_policies
-from services.segmenter.usecases.judge_claims import claims_of, ids_in
+from services.segmenter.usecases.judge_claims import claims_of, ids_concerned
 from services.segmenter.usecases.merge_users import Merged, Scene, merge_users
 from services.segmenter.usecases.ports import EventKey, Folding, Locked, NoUser, Store
 from services.segmenter.usecases.reach import reach_of
@@ -98,7 +98,8 @@ async def fold_events(
     acted, others = _activity_of(events)
     claims = claims_of(others)
     # Locked before the log is asked: what another lane folds for these users is in it by then.
-    locked = await store.lock(acted.keys() | ids_in(claims) if claims else acted.keys())
+    concerned = await ids_concerned(claims, stored=scene.identities) if claims else set()
+    locked = await store.lock(acted.keys() | concerned)
     if oldest is None:
         oldest = min([each.event.received_at for each in events])
     fresh = await _without_repeats(events, store=store, since=oldest - DUPLICATE_WINDOW)

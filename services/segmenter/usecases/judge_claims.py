@@ -24,6 +24,8 @@ MOST_TOGETHER = 10_000
 # Nor are users torn apart of whom there are so many events: all are read in the batch's transaction, and one
 # that takes too long is cut off, however often it is tried.
 MOST_EVENTS = 20_000
+# Of more claims that hang together, the users are not locked before one of them is overturned.
+MOST_LOCKED_AHEAD = 2_000
 
 
 class Claims(Protocol):
@@ -122,6 +124,17 @@ def ids_in(claims: Iterable[Claim]) -> set[str]:
     """Return the ids that the claims are about, without those that no claim can be about."""
     sound = [each for each in claims if fault_of(each.claimed, each.target) is None]
     return {user_id for each in sound for user_id in each.pair}
+
+
+async def ids_concerned(claims: Iterable[Claim], *, stored: Claims) -> set[str]:
+    """Return the ids that the claims are about, and those that hang together with them as far as is known.
+
+    A claim may overturn others, and then all of these are locked. Not before it is told that it does: whoever locks
+    some users, and more of them later, meets others who do so the other way round, and one of both is cut off.
+    """
+    ids = ids_in(claims)
+    found = await stored.connected(ids, limit=MOST_LOCKED_AHEAD) if ids else ()
+    return ids.union(*(each.pair for each in found or ()))
 
 
 async def judge_claims(

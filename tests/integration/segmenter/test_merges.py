@@ -215,6 +215,38 @@ async def test_an_earlier_claim_that_comes_late_takes_the_visitor_to_its_first_u
     assert (moved["absorbed"], moved["from_user"], moved["into_user"]) == ("visitor", "bob", "ann")
 
 
+async def test_a_claim_that_overturns_others_locks_all_whom_it_concerns_in_the_order_of_ids(
+    site: Site,
+) -> None:
+    """Whoever holds some of them and waits for others meets a lane that does so the other way round."""
+    await site.fold(event("visitor", day(0)), identify("zoe", "visitor", day(6)))
+    await site.fold(alias("zoe", "bob", day(6)), event("xena", day(6)))
+    first, other = [await asyncpg.connect(site.database.owner) for _ in range(2)]
+    try:
+        holding = first.transaction()
+        await holding.start()
+        await first.execute("SELECT FROM users WHERE user_id = 'bob' FOR UPDATE")
+        folding = asyncio.create_task(
+            site.fold(identify("xena", "visitor", day(1), received_at=day(7)))
+        )
+        async with asyncio.timeout(30):
+            while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+        later = ["visitor", "xena", "zoe"]
+        free = await other.fetch(
+            "SELECT user_id FROM users WHERE user_id = ANY($1) FOR UPDATE SKIP LOCKED", later
+        )
+        await holding.rollback()
+        await folding
+    finally:
+        await first.close()
+        await other.close()
+
+    assert sorted(row["user_id"] for row in free) == later
+    assert await homes(site) == {"visitor": "xena", "bob": "zoe", "xena": None, "zoe": None}
+
+
 async def test_what_the_log_no_longer_tells_apart_stays_together(site: Site) -> None:
     await site.fold(event("visitor", day(0)), identify("bob", "visitor", day(6)))
     await site.owner.execute(
