@@ -4,7 +4,8 @@ silent on the way through.
 
 from datetime import timedelta
 
-from tests.chaos.load import Load, Sent
+from tests.chaos.load import Load
+from tests.chaos.sent import Sent
 from tests.system.stack import Stack
 
 USERS = 40

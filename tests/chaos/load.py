@@ -7,11 +7,12 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 
 import httpx
 
 from shared.clock import Clock
+from tests.chaos.people import LoadPlan, People
+from tests.chaos.sent import Sent
 
 BATCH = 20
 WORKERS = 4
@@ -19,25 +20,6 @@ REQUEST_S = 12.0
 AGAIN_S = 0.3
 # Two eras are five days: within the time for which repeats are promised to be dropped.
 REPEATED_WITHIN_ERAS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """One event as it was sent."""
-
-    event_id: str
-    user_id: str
-    timestamp: datetime
-    filler: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadPlan:
-    """Who is active when, and what goes wrong on purpose."""
-
-    users: int = 120
-    repeated: float = 0.10
-    late: float = 0.03
 
 
 @dataclass
@@ -53,10 +35,6 @@ class Ledger:
         self.answers[answer] = self.answers.get(answer, 0) + 1
 
 
-# How many eras apart a user is active: daily, now and then, drifting away and back, once.
-STRIDES = (1, 1, 1, 2, 3, 5, 14, 99)
-
-
 class Load:
     """Posts batches until told to pause; every event is sent again until it is acknowledged."""
 
@@ -70,6 +48,7 @@ class Load:
         self._clock = clock
         self._random = random.Random(seed)
         self._plan = plan
+        self._people = People(self._random, plan)
         self._running = asyncio.Event()
         self._recent: deque[tuple[int, Sent]] = deque(maxlen=4_000)
         self._idle = 0
@@ -121,12 +100,8 @@ class Load:
         self._settled.clear()
 
     def _next_batch(self) -> list[Sent]:
-        active = [
-            user
-            for user in range(self._plan.users)
-            if self.era % STRIDES[user % len(STRIDES)] == user % STRIDES[user % len(STRIDES)] % 5
-        ]
-        batch = [self._next_event(self._random.choice(active or [0])) for _ in range(BATCH)]
+        now = self._clock.now()
+        batch = [self._people.acts(self.era, now) for _ in range(BATCH)]
         repeats = [
             event
             for _ in batch
@@ -137,12 +112,6 @@ class Load:
         self.ledger.sent |= {event.event_id: event for event in batch}
         self._recent.extend((self.era, event) for event in batch)
         return batch + repeats
-
-    def _next_event(self, user: int) -> Sent:
-        at = self._clock.now()
-        if self._random.random() < self._plan.late:
-            at -= timedelta(days=self._random.uniform(1, 20))
-        return Sent(f"e{len(self.ledger.sent)}-{self._random.getrandbits(64):x}", f"u{user}", at)
 
     async def _deliver(self, client: httpx.AsyncClient, events: Sequence[Sent]) -> None:
         self.ledger.sent |= {event.event_id: event for event in events}
@@ -155,7 +124,7 @@ class Load:
     async def _post(self, client: httpx.AsyncClient, events: Sequence[Sent]) -> list[Sent]:
         """Send once; return what must be sent again."""
         try:
-            answer = await client.post(self._url, json={"events": [_wire(each) for each in events]})
+            answer = await client.post(self._url, json={"events": [each.wire() for each in events]})
         except httpx.HTTPError as error:
             self.ledger.count(type(error).__name__)
             return list(events)
@@ -176,14 +145,3 @@ class Load:
         else:
             self.ledger.refused[event.event_id] = code
         return False
-
-
-def _wire(event: Sent) -> dict[str, object]:
-    return {
-        "id": event.event_id,
-        "user_id": event.user_id,
-        "type": "track",
-        "name": "used",
-        "timestamp": event.timestamp.isoformat(),
-        "properties": {"filler": event.filler} if event.filler else {},
-    }

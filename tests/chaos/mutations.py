@@ -13,7 +13,7 @@ from tests.chaos import faults
 from tests.chaos import report as r
 from tests.chaos.campaign import Campaign
 from tests.chaos.faults import Fault
-from tests.chaos.load import LoadPlan
+from tests.chaos.people import LoadPlan
 from tests.chaos.report import Report
 from tests.system.stack import ROOT
 
@@ -64,6 +64,7 @@ class Mutation:
             tree=self.tree(directory),
             plan=LoadPlan(repeated=self.repeated),
             has_backlog=self.has_backlog,
+            has_operator=False,
             pause_s=self.pause_s,
             # Without its safeguard a system may never come to rest.
             heal_s=30.0,
@@ -141,4 +142,5 @@ def without_filter(directory: Path, *, seed: int) -> Campaign:
         plan=LoadPlan(repeated=0.0),
         filter_is_on=False,
         has_backlog=False,
+        has_operator=False,
     )

@@ -25,7 +25,7 @@ class Report:
         lines += [f"  fault: {fault}" for fault in self.faults]
         for kind in KINDS:
             lines.append(f"  {kind:<28} {len(self.findings.get(kind, []))}")
-            lines += [f"      {what[:300]}" for what in self.findings.get(kind, [])[:SHOWN]]
+            lines += [f"      {what[:600]}" for what in self.findings.get(kind, [])[:SHOWN]]
         lines.append("  CLEAN" if self.clean else "  NOT CLEAN")
         return "\n".join(lines)
 
@@ -46,6 +46,10 @@ MISSED_ALERT = "missed alert"
 DEAD_LETTER = "unexpected dead letter"
 FROZEN = "frozen partition"
 OFFSET_APART = "offset apart from effects"
+WRONG_MERGE = "wrong merge"
+WRONG_FUNNEL = "wrong funnel count"
+LOST_CHANGE = "lost change of the operator"
+UNFINISHED_JOB = "unfinished job"
 
 KINDS = (
     LOST,
@@ -56,6 +60,10 @@ KINDS = (
     TORN_LEDGER,
     OFFSET_APART,
     DRIFTING,
+    WRONG_MERGE,
+    WRONG_FUNNEL,
+    LOST_CHANGE,
+    UNFINISHED_JOB,
     WRONG_TRANSITION,
     FALSE_CHURN,
     UNSENT,

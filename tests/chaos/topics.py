@@ -24,6 +24,10 @@ class Logged:
     user_id: str
     timestamp: datetime
     received_at: datetime
+    source: str
+    type: str
+    name: str | None
+    claimed: str | None
 
 
 def read_events(bootstrap: str) -> list[Logged]:
@@ -48,7 +52,17 @@ def _logged(part: int, offset: int, body: dict[str, Any]) -> Logged:
         body["user_id"],
         datetime.fromisoformat(body["timestamp"]),
         datetime.fromisoformat(body["received_at"]),
+        body["source"],
+        body["type"],
+        body.get("name"),
+        _claimed(body),
     )
+
+
+def _claimed(body: dict[str, Any]) -> str | None:
+    """Return the id that the event says is its user's, too."""
+    key = {"alias": "previous_id", "identify": "anonymous_id"}.get(body["type"])
+    return None if key is None else body[key]
 
 
 def _read(bootstrap: str, topic: str) -> Iterator[tuple[int, int, bytes]]:

@@ -38,6 +38,16 @@ async def caught_up(
         await connection.close()
 
 
+async def jobs_done(dsn: str, *, within_s: float) -> None:
+    """Wait until no job of any kind has still to be done. Raises TimeoutError saying which."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    connection = await asyncpg.connect(dsn)
+    try:
+        await _wait_for(lambda: _to_do(connection), deadline)
+    finally:
+        await connection.close()
+
+
 def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
     """Return partition → end of a topic, as a client other than the services' sees it."""
     client = Consumer({"bootstrap.servers": bootstrap, "group.id": "progress"})
@@ -56,6 +66,14 @@ async def _wait_for(amiss: Callable[[], Awaitable[str]], deadline: float) -> Non
         if asyncio.get_running_loop().time() > deadline:
             raise TimeoutError(found)
         await asyncio.sleep(0.1)
+
+
+async def _to_do(connection: Connection) -> str:
+    rows = await connection.fetch(
+        "SELECT kind, state, error FROM jobs WHERE state IN ('waiting', 'running')"
+        " UNION ALL SELECT 'funnel', state, name FROM funnels WHERE state = 'backfilling'"
+    )
+    return "; ".join(str(dict(row)) for row in rows)
 
 
 async def _unfolded(connection: Connection, bootstrap: str, until: datetime) -> str:
