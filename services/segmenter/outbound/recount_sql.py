@@ -1,5 +1,7 @@
 """Users and cells at random, and what the event log, users and transitions say of them."""
 
+from functools import cache
+
 # Pages at random, and rows of them at random: no scan, whatever the number of users.
 SAMPLE = """
 SELECT user_id, policy_version, span_start, last_seen, earlier_spans, first_day, days, channel,
@@ -36,16 +38,17 @@ ORDER BY at, policy_version
 # The catalogue's estimate: cells of days are recounted by a look at every user.
 USERS = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'users'::regclass"
 
-RANDOM_DAY = """
-SELECT start FROM active_users WHERE period = 'day' AND dimension = 'all'
+# A day, week or month in which somebody was active.
+RANDOM_PERIOD = """
+SELECT start FROM active_users WHERE period = $1 AND dimension = 'all'
 GROUP BY start HAVING sum(users) <> 0 ORDER BY random() LIMIT 1
 """
 
-# A day on which somebody began, and an age that its users can have by now.
+# A day or week in which somebody began, and an age that its users can have by now, of so many days each.
 RANDOM_COHORT = """
-SELECT start, floor(random() * (least(400, latest - start) + 1))::int AS age
-FROM active_users, (SELECT max(start) AS latest FROM active_users WHERE period = 'day') AS last
-WHERE period = 'day' AND dimension = 'all'
+SELECT start, floor(random() * (least($2::int, (latest - start) / $3::int) + 1))::int AS age
+FROM active_users, (SELECT max(start) AS latest FROM active_users WHERE period = $1) AS last
+WHERE period = $1 AND dimension = 'all'
 GROUP BY start, latest HAVING sum(new_users) <> 0 ORDER BY random() LIMIT 1
 """
 
@@ -58,9 +61,14 @@ WHERE dimension = 'all' AND hour >= (
 ORDER BY hour LIMIT 1
 """
 
+RANDOM_MONTH = """
+SELECT month FROM lifecycle_flow_months WHERE dimension = 'all'
+GROUP BY month ORDER BY random() LIMIT 1
+"""
+
 ACTIVE = """
 SELECT dimension, value, sum(users)::bigint AS users, sum(new_users)::bigint AS new_users
-FROM active_users WHERE period = 'day' AND start = $1 GROUP BY dimension, value
+FROM active_users WHERE period = $1 AND start = $2 GROUP BY dimension, value
 """
 
 # In a CASE, which keeps to its order: there is no bit beyond the last byte.
@@ -69,23 +77,40 @@ CASE WHEN {day} - first_day BETWEEN 0 AND 8 * length(days) - 1
      THEN get_bit(days, ({day} - first_day)::bigint) = 1 ELSE false END
 """
 
-RECOUNT_ACTIVE = f"""
-SELECT channel, platform, count(*) AS users, count(*) FILTER (WHERE first_day = $1::date) AS new_users
-FROM users WHERE merged_into IS NULL AND {_ACTIVE_THEN.format(day="$1::date")}
+
+def _active_within(start: str, days: int) -> str:
+    """Return the condition that a user was active on any of so many days; the first that is ends the search."""
+    return " OR ".join(_ACTIVE_THEN.format(day=f"({start} + {each})") for each in range(days))
+
+
+@cache
+def recount_active(days: int) -> str:
+    """Return the question who was active, and who began, within so many days from a date on."""
+    return f"""
+SELECT channel, platform, count(*) AS users,
+       count(*) FILTER (WHERE first_day BETWEEN $1::date AND $1::date + {days - 1}) AS new_users
+FROM users WHERE merged_into IS NULL AND ({_active_within("$1::date", days)})
 GROUP BY channel, platform
 """  # noqa: S608  constants only
 
+
 RETAINED = """
 SELECT dimension, value, sum(users)::bigint AS users
-FROM retention WHERE period = 'day' AND cohort = $1 AND age = $2 GROUP BY dimension, value
+FROM retention WHERE period = $1 AND cohort = $2 AND age = $3 GROUP BY dimension, value
 """
 
-RECOUNT_RETAINED = f"""
+
+@cache
+def recount_retained(days: int) -> str:
+    """Return the question who of a cohort of so many days was active at an age of so many such periods."""
+    return f"""
 SELECT channel, platform, count(*) AS users
 FROM users
-WHERE merged_into IS NULL AND first_day = $1 AND {_ACTIVE_THEN.format(day="($1::date + $2::int)")}
+WHERE merged_into IS NULL AND first_day BETWEEN $1::date AND $1::date + {days - 1}
+  AND ({_active_within(f"($1::date + {days} * $2::int)", days)})
 GROUP BY channel, platform
 """  # noqa: S608
+
 
 FLOWS = """
 SELECT dimension, value, before, after, sum(transitions)::bigint AS transitions
@@ -97,6 +122,20 @@ SELECT channel, platform, coalesce(before, '') AS before, after, count(*) AS tra
 FROM transitions JOIN users USING (user_id)
 WHERE at >= $1 AND at < $2 AND kind = 'lifecycle' AND retracted_at IS NULL
 GROUP BY channel, platform, before, after
+"""
+
+# Hours are added up by the months of UTC in which they begin.
+FLOWS_OF_MONTH = """
+SELECT dimension, value, before, after, sum(transitions)::bigint AS transitions
+FROM lifecycle_flow_months WHERE month = $1 GROUP BY dimension, value, before, after
+"""
+
+FLOWS_OF_ITS_HOURS = """
+SELECT dimension, value, before, after, sum(transitions)::bigint AS transitions
+FROM lifecycle_flows
+WHERE hour >= $1::timestamp AT TIME ZONE 'UTC'
+  AND hour < ($1::timestamp + interval '1 month') AT TIME ZONE 'UTC'
+GROUP BY dimension, value, before, after
 """
 
 ADD_RUN = """

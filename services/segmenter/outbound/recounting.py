@@ -1,5 +1,6 @@
 """The database as evidence against itself: one snapshot of a sample, looked at by one process at a time."""
 
+from calendar import monthrange
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 from services.segmenter.domain.active_days import ActiveDays
 from services.segmenter.domain.calendar import Calendar
+from services.segmenter.domain.counters import DAY, MONTH, OLDEST_DAY, OLDEST_WEEK, WEEK
 from services.segmenter.domain.deadlines import Deadline
 from services.segmenter.domain.origin import Origin, origin_of
 from services.segmenter.domain.policy import Policies
@@ -68,9 +70,12 @@ class Recounting:
         ]
 
     async def cells(self, calendar: Calendar) -> Sequence[RecountedCells]:
-        found = await self._flow_cells(calendar)
+        found = [*await self._flow_cells(calendar), *await self._flow_months()]
         if await self._value(sql.USERS) <= self._most_scanned:
-            found += [*await self._active_cells(), *await self._retained_cells()]
+            for period in (DAY, WEEK, MONTH):
+                found += await self._active_cells(period)
+            for period, oldest, days in ((DAY, OLDEST_DAY, 1), (WEEK, OLDEST_WEEK, 7)):
+                found += await self._retained_cells(period, oldest=oldest, days=days)
         return found
 
     async def _activity(self, root_of: Mapping[str, str]) -> dict[str, Activity]:
@@ -88,34 +93,38 @@ class Recounting:
             origins.setdefault(root_of[user_id], []).append(origin)
         return {root: Activity(of_user, min(origins[root])) for root, of_user in instants.items()}
 
-    async def _active_cells(self) -> list[RecountedCells]:
-        day = await self._value(sql.RANDOM_DAY)
-        if day is None:
+    async def _active_cells(self, period: str) -> list[RecountedCells]:
+        start = await self._value(sql.RANDOM_PERIOD, period)
+        if start is None:
             return []
-        stored = await self._rows(sql.ACTIVE, day)
-        recounted = await self._rows(sql.RECOUNT_ACTIVE, day)
+        stored = await self._rows(sql.ACTIVE, period, start)
+        recounted = await self._rows(sql.recount_active(_days_in(period, start)), start)
+        name = (period, start.isoformat())
         return [
             RecountedCells(
                 "active_users",
                 field,
-                _stored(stored, field, "day", day.isoformat()),
-                _spread(recounted, field, "day", day.isoformat()),
+                _stored(stored, field, *name),
+                _spread(recounted, field, *name),
             )
             for field in ("users", "new_users")
         ]
 
-    async def _retained_cells(self) -> list[RecountedCells]:
-        chosen = await self._rows(sql.RANDOM_COHORT)
+    async def _retained_cells(self, period: str, *, oldest: int, days: int) -> list[RecountedCells]:
+        """Return the cells of a cohort at an age; periods are of so many days, and none is older than `oldest`."""
+        chosen = await self._rows(sql.RANDOM_COHORT, period, oldest, days)
         if not chosen:
             return []
         cohort, age = chosen[0]
-        name = ("day", cohort.isoformat(), f"age={age}")
+        name = (period, cohort.isoformat(), f"age={age}")
+        stored = await self._rows(sql.RETAINED, period, cohort, age)
+        recounted = await self._rows(sql.recount_retained(days), cohort, age)
         return [
             RecountedCells(
                 "retention",
                 "users",
-                _stored(await self._rows(sql.RETAINED, cohort, age), "users", *name),
-                _spread(await self._rows(sql.RECOUNT_RETAINED, cohort, age), "users", *name),
+                _stored(stored, "users", *name),
+                _spread(recounted, "users", *name),
             )
         ]
 
@@ -133,14 +142,31 @@ class Recounting:
             )
         ]
 
+    async def _flow_months(self) -> list[RecountedCells]:
+        """Return what a month's hours add up to, as kept beside them, and as added up anew."""
+        month = await self._value(sql.RANDOM_MONTH)
+        if month is None:
+            return []
+        name = ("month", month.isoformat())
+        stored = await self._rows(sql.FLOWS_OF_MONTH, month)
+        hours = await self._rows(sql.FLOWS_OF_ITS_HOURS, month)
+        return [
+            RecountedCells(
+                "lifecycle_flows",
+                "transitions",
+                _stored(stored, "transitions", *name),
+                _stored(hours, "transitions", *name),
+            )
+        ]
+
     async def _rows(self, query: str, *given: Any) -> list[Any]:
         with translated():
             rows: list[Any] = await self._connection.fetch(query, *given)
         return rows
 
-    async def _value(self, query: str) -> Any:
+    async def _value(self, query: str, *given: Any) -> Any:
         with translated():
-            return await self._connection.fetchval(query)
+            return await self._connection.fetchval(query, *given)
 
 
 class Reconciliations:
@@ -217,6 +243,13 @@ def _record(row: Mapping[str, Any], steps: Iterable[Sequence[Any]]) -> UserRecor
             for at, before, after, reason, version in steps
         ],
     )
+
+
+def _days_in(period: str, start: date) -> int:
+    if period == MONTH:
+        _, days = monthrange(start.year, start.month)
+        return days
+    return 7 if period == WEEK else 1
 
 
 def _days(first_day: date, stored: bytes) -> ActiveDays:

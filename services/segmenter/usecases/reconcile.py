@@ -53,7 +53,7 @@ class Evidence(Protocol):
         ...
 
     async def cells(self, calendar: Calendar) -> Sequence[RecountedCells]:
-        """Return cells at random: those of a day, of a cohort at an age, of an hour of flows."""
+        """Return cells at random: of a day, a week and a month, of cohorts at an age, of flows by hour and month."""
         ...
 
 

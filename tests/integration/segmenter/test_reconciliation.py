@@ -182,20 +182,59 @@ async def test_an_event_that_is_missing_in_the_log_is_found(
 
 
 @pytest.mark.parametrize(
-    ("table", "field"),
-    [("active_users", "users"), ("active_users", "new_users"), ("lifecycle_flows", "transitions")],
+    ("table", "period", "field", "subject"),
+    [
+        ("active_users", "day", "users", "day 2026-01-05 all="),
+        ("active_users", "week", "users", "week 2026-01-05 all="),
+        ("active_users", "month", "users", "month 2026-01-01 all="),
+        ("active_users", "day", "new_users", "day 2026-01-05 all="),
+        ("active_users", "week", "new_users", "week 2026-01-05 all="),
+        ("active_users", "month", "new_users", "month 2026-01-01 all="),
+        ("retention", "week", "users", "week 2026-01-05 age=0 all="),
+    ],
 )
 async def test_a_cell_that_was_changed_by_hand_differs(
-    site: Site, connection: Connection, table: str, field: str
+    site: Site, connection: Connection, table: str, period: str, field: str, subject: str
 ) -> None:
     await site.fold(event("ada", day(0)), now=NOW)
 
-    await site.owner.execute(f"UPDATE {table} SET {field} = {field} + 1 WHERE dimension = 'all'")  # noqa: S608
+    await site.owner.execute(
+        f"UPDATE {table} SET {field} = {field} + 1 WHERE dimension = 'all' AND period = $1",  # noqa: S608
+        period,
+    )
     report = await recounted(connection)
 
     [found] = report.differences
     assert (found.kind, found.field, found.stored, found.recounted) == (table, field, "2", "1")
+    assert found.subject == subject
     assert report.users_differing == 0
+
+
+async def test_an_hour_s_flows_that_were_changed_by_hand_differ_and_so_does_their_month(
+    site: Site, connection: Connection
+) -> None:
+    await site.fold(event("ada", day(0)), now=NOW)
+
+    await site.owner.execute(
+        "UPDATE lifecycle_flows SET transitions = transitions + 1 WHERE dimension = 'all'"
+    )
+    report = await recounted(connection)
+
+    by_hour, by_month = report.differences
+    assert (by_hour.kind, by_hour.stored, by_hour.recounted) == ("lifecycle_flows", "2", "1")
+    assert (by_month.kind, by_month.stored, by_month.recounted) == ("lifecycle_flows", "1", "2")
+    assert by_month.subject.startswith("month 2026-01-01 ")
+
+
+async def test_a_month_s_flows_that_are_missing_differ(site: Site, connection: Connection) -> None:
+    await site.fold(event("ada", day(0)), now=NOW)
+
+    await site.owner.execute("DELETE FROM lifecycle_flow_months WHERE dimension = 'channel'")
+    report = await recounted(connection)
+
+    [found] = report.differences
+    assert (found.stored, found.recounted) == ("0", "1")
+    assert found.subject.startswith("month 2026-01-01 channel=unknown")
 
 
 async def test_a_cohort_that_was_changed_by_hand_differs(
@@ -203,7 +242,7 @@ async def test_a_cohort_that_was_changed_by_hand_differs(
 ) -> None:
     await site.fold(event("ada", day(0)), now=NOW)
 
-    await site.owner.execute("DELETE FROM retention WHERE dimension = 'channel'")
+    await site.owner.execute("DELETE FROM retention WHERE dimension = 'channel' AND period = 'day'")
     report = await recounted(connection)
 
     [found] = report.differences
