@@ -116,8 +116,10 @@ ORDER BY user_id, at
 """
 
 
-# Tables that are emptied later look empty to earlier snapshots, too. No snapshot is taken for this yet.
-_FULL = "LOCK TABLE funnel_users, funnel_counts IN ACCESS SHARE MODE"
+# Tables that are emptied later look empty to earlier snapshots, too, and a log whose oldest day is dropped looks as if
+# it held all since the horizon that they know. No snapshot is taken for this yet.
+_LOG_STAYS = "LOCK TABLE events IN ACCESS SHARE MODE"
+_FUNNELS_STAY = "LOCK TABLE funnel_users, funnel_counts IN ACCESS SHARE MODE"
 
 _FUNNELS = """
 SELECT funnel_id, steps, window_s, state FROM funnels
@@ -283,8 +285,9 @@ async def taken(
     with translated():
         transaction = connection.transaction(isolation="repeatable_read", readonly=True)
         await transaction.start()
+        await connection.execute(_LOG_STAYS)
         if with_funnels:
-            await connection.execute(_FULL)
+            await connection.execute(_FUNNELS_STAY)
     try:
         yield PostgresSnapshot(connection, group=group)
     finally:

@@ -8,6 +8,9 @@ from datetime import timedelta
 import pytest
 from hypothesis import strategies as st
 
+from services.segmenter.outbound.event_log import opened
+from services.segmenter.outbound.rebuild_snapshot import connected, taken
+from services.segmenter.usecases.keep_log import LogBusy
 from shared.contracts.events import EventEnvelope
 from shared.errors import StoreUnavailable
 from shared.vocabulary import EventType
@@ -165,3 +168,18 @@ async def test_who_went_on_behind_the_first_day_of_the_log_which_knows_nothing_o
 
     assert (said.end["partly"], said.end["skipped"], said.differences) == (1, 1, [])
     assert await site.user("ann") == row
+
+
+async def test_no_day_of_the_log_is_dropped_once_a_snapshot_is_taken(site: Site) -> None:
+    await some_history(site)
+    async with (
+        connected(site.database.segmenter, worker="test") as reading,
+        taken(reading, group="segmenter") as snapshot,
+        opened(site.database.segmenter, worker="test", patience=timedelta()) as log,
+    ):
+        await snapshot.times()
+        assert log is not None
+        with pytest.raises(LogBusy):
+            await log.drop_oldest()
+
+        assert [user_id async for user_id, _ in snapshot.deeds()] == ["ann", "cem"]
