@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
@@ -23,11 +24,11 @@ from services.segmenter.inbound.mender import Manner, Mender, Places
 from services.segmenter.inbound.rebuild_lines import Lines
 from services.segmenter.outbound import rebuild_shadow, rebuild_snapshot, zones
 from services.segmenter.outbound.funnel_log import PostgresFunnelLog
-from services.segmenter.outbound.funnel_store import PostgresFunnelStore
 from services.segmenter.outbound.identity_store import PostgresIdentities
 from services.segmenter.outbound.mending_desk import PostgresMendingDesk
 from services.segmenter.outbound.partitions import Partitions
 from services.segmenter.outbound.profile_store import PostgresStore
+from services.segmenter.outbound.rebuild_marks import PostgresMarksToMend
 from services.segmenter.outbound.rebuild_shadow import PostgresShadow
 from services.segmenter.outbound.rebuild_snapshot import PostgresSnapshot
 from services.segmenter.settings import Settings
@@ -119,8 +120,8 @@ class Rebuild:
                 self._lines.done(progress)
                 return DIFFERENCES if self._lines.kinds else NOTHING
             left = await self._mend(reading, shadow, calendar, progress)
-            self._lines.done(progress, left=left)
-            return DIFFERENCES if left else NOTHING
+            self._lines.done(progress, left=left.users, marks_left=left.marks)
+            return DIFFERENCES if any(left) else NOTHING
 
     async def _begin(self, shadow: PostgresShadow) -> None:
         if not await shadow.begin():
@@ -176,12 +177,12 @@ class Rebuild:
 
     async def _mend(
         self, reading: Connection, shadow: PostgresShadow, calendar: Calendar, progress: Progress
-    ) -> int:
-        """Mend everybody who differs, and then marks of funnels; return how many users are left."""
+    ) -> "_Left":
+        """Mend everybody who differs, and then marks of funnels."""
         room = Partitions(self._dsn, worker=self._worker)
         writing = _Writing(self._dsn, self._worker, str(calendar.zone))
         mender = self._mender(reading, writing, room, calendar)
-        done = left = 0
+        done = left = marks_left = 0
         try:
             async for user_id, is_right in mender.mend_all(_noted(shadow)):
                 done += 1
@@ -189,11 +190,11 @@ class Rebuild:
                     left += 1
                     self._lines.left(user_id)
                 self._lines.progress("mending", done, progress.differing)
-            await self._mend_marks(shadow, writing, calendar, progress)
+            marks_left = await self._mend_marks(shadow, writing, calendar, progress)
         finally:
             await writing.close()
             await room.stop()
-        return left
+        return _Left(left, marks_left)
 
     def _mender(
         self, reading: Connection, writing: "_Writing", room: Partitions, calendar: Calendar
@@ -218,11 +219,12 @@ class Rebuild:
 
     async def _mend_marks(
         self, shadow: PostgresShadow, writing: "_Writing", calendar: Calendar, progress: Progress
-    ) -> None:
+    ) -> int:
+        """Mend users' marks of funnels; return how many are left."""
         mender = MarksMender(
             MarksPlaces(
                 writing.transaction,
-                PostgresFunnelStore,
+                PostgresMarksToMend,
                 PostgresFunnelLog,
                 PostgresMendingDesk,
                 PostgresIdentities,
@@ -231,10 +233,21 @@ class Rebuild:
             clock=self._clock,
             rate=self._asked.rate,
         )
-        done = 0
-        async for funnel_ids in mender.mend_all(_noted_marks(shadow)):
-            done += len(funnel_ids)
+        done = left = 0
+        async for mended in mender.mend_all(_noted_marks(shadow)):
+            done += len(mended.funnel_ids)
+            if not mended.is_right:
+                left += len(mended.funnel_ids)
+                self._lines.left(mended.user_id, mended.funnel_ids)
             self._lines.progress("mending funnels", done, progress.marks_differing)
+        return left
+
+
+class _Left(NamedTuple):
+    """How many users could not be mended, and how many users' marks of a funnel."""
+
+    users: int
+    marks: int
 
 
 class _Writing:

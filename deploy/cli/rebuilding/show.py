@@ -73,16 +73,21 @@ def summary_of(summary: Summary) -> Iterator[Table | str]:
     if more > 0:
         yield f"… and {more:,} more; --report FILE writes all of them."
     if summary.swap:
-        left = end["left"]
+        left, marks_left = end["left"], end["marks_left"]
+        marks = end["marks_differing"] - marks_left
         counts = sum(end["differences"].get(table, 0) for table in COUNTERS)
-        and_marks = f", {end['marks_differing']:,} users' marks" if end["marks_differing"] else ""
+        and_marks = f", {marks:,} users' marks" if end["marks_differing"] else ""
         and_counts = f" and {counts:,} counts" if counts else ""
         mended = f"{end['users_differing'] - left:,} users{and_marks}{and_counts} were mended"
-        yield f"{mended}, {left:,} are left." if left else f"{mended}."
+        are_left = left + marks_left
+        yield f"{mended}, {are_left:,} are left." if are_left else f"{mended}."
 
 
 def sentence(said: Mapping[str, Any]) -> str:
     """Return one difference in words."""
+    if said["type"] == "left" and "funnel_ids" in said:
+        funnels = ", ".join(map(str, said["funnel_ids"]))
+        return f"user {said['user_id']}: the marks of funnel {funnels} are left, for their steps are too many"
     if said["type"] == "left":
         return f"user {said['user_id']}: left, for they changed all the time; rebuild once more"
     if said["kind"] == "transition":

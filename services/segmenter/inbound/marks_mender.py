@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.funnel import Funnels
@@ -18,6 +19,9 @@ from shared.database.connection import Connection
 from shared.errors import RetryableError
 from shared.lanes.limits import Backoff, LaneLimits
 
+# Whose steps are more is not mended: lanes wait for the user meanwhile, and the server for the transaction.
+MOST_STEPS = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class MarksPlaces:
@@ -28,6 +32,14 @@ class MarksPlaces:
     logs: Callable[[Connection], StepLog]
     desks: Callable[[Connection], MendingDesk]
     identities: Callable[[Connection], Identities]
+
+
+class MendedMarks(NamedTuple):
+    """What became of a user's marks of these funnels; `is_right` False: they are left as they were."""
+
+    user_id: str
+    funnel_ids: Sequence[int]
+    is_right: bool
 
 
 class MarksMender:
@@ -43,34 +55,36 @@ class MarksMender:
 
     async def mend_all(
         self, pages: AsyncIterator[Mapping[str, Sequence[int]]]
-    ) -> AsyncIterator[Sequence[int]]:
-        """Mend these users' marks of these funnels; yield of each user which ones. Raises StoreUnavailable."""
+    ) -> AsyncIterator[MendedMarks]:
+        """Mend these users' marks of these funnels, user by user. Raises StoreUnavailable."""
         loop = asyncio.get_running_loop()
         free_at = loop.time()
         async for page in pages:
             for user_id, funnel_ids in page.items():
                 await asyncio.sleep(max(0.0, free_at - loop.time()))
                 free_at = max(free_at, loop.time() - 1.0) + 1 / self._rate
-                await self._mend_one(user_id, funnel_ids)
-                yield funnel_ids
+                is_right = await self._mend_one(user_id, funnel_ids)
+                yield MendedMarks(user_id, funnel_ids, is_right)
 
-    async def _mend_one(self, user_id: str, funnel_ids: Collection[int]) -> None:
+    async def _mend_one(self, user_id: str, funnel_ids: Collection[int]) -> bool:
         backoff = Backoff(LaneLimits())
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self._places.transactions() as connection:
-                    await self._mend(connection, user_id, funnel_ids)
+                    return await self._mend(connection, user_id, funnel_ids)
             except RetryableError:
                 if attempt == ATTEMPTS:
                     raise
                 await asyncio.sleep(backoff.next_s())
-            else:
-                return
+        return False
 
     async def _mend(
         self, connection: Connection, user_id: str, funnel_ids: Collection[int]
-    ) -> None:
-        """Mend by what is defined now: of a funnel that was deleted meanwhile nothing is written."""
+    ) -> bool:
+        """Mend by what is defined now: of a funnel that was deleted meanwhile nothing is written.
+
+        False: the user's steps are too many.
+        """
         places, identities = self._places, self._places.identities(connection)
         # Who has marks and no row, and is claimed now, would leave the marks that are written here behind.
         await identities.secure([user_id], part=0, now=self._clock.now())
@@ -79,11 +93,14 @@ class MarksMender:
         _, defined = await store.definitions()
         funnels = Funnels(each for each in defined if each.funnel_id in funnel_ids)
         if not funnels.by_id:
-            return
+            return True
         ids = await log.ids_of(user_id)
-        events = await log.steps_of(ids, funnels=funnels) if ids else ()
-        # After the events: days that are dropped in between are taken as they are stored.
-        since = await identities.held_since()
+        events = await log.steps_of(ids, funnels=funnels, most=MOST_STEPS + 1) if ids else ()
+        if len(events) > MOST_STEPS:
+            return False
+        # After the events: days that are dropped in between are taken as they are stored. Whose id is another
+        # user's has no marks, whatever the log lost.
+        since = await identities.held_since() if ids else None
         await mend_marks(
             user_id,
             events,
@@ -91,3 +108,4 @@ class MarksMender:
             since=None if since is None else instant_of(since),
             store=store,
         )
+        return True

@@ -9,7 +9,12 @@ from typing import Any, TextIO
 from services.segmenter.domain.active_days import ActiveDays
 from services.segmenter.domain.funnel_marks import Mark, moment_of
 from services.segmenter.domain.lifecycle import Step
-from services.segmenter.domain.rebuilding import Difference, StepDifference, Verdict
+from services.segmenter.domain.rebuilding import (
+    UNREADABLE,
+    Difference,
+    StepDifference,
+    Verdict,
+)
 from services.segmenter.domain.spans import Span
 from services.segmenter.usecases.rebuild import Progress
 from services.segmenter.usecases.rebuild_funnels import MarksDifference
@@ -61,8 +66,10 @@ class Lines:
                         },
                     )
 
-    def left(self, user_id: str) -> None:
-        self._write({"type": "left", "user_id": user_id})
+    def left(self, user_id: str, funnel_ids: Sequence[int] = ()) -> None:
+        """Tell of a user who could not be mended; `funnel_ids`: of whom only the marks of these could not."""
+        of_funnels = {"funnel_ids": list(funnel_ids)} if funnel_ids else {}
+        self._write({"type": "left", "user_id": user_id, **of_funnels})
 
     def done(self, progress: Progress, **more: object) -> None:
         self._write(
@@ -119,11 +126,12 @@ def _marks(difference: MarksDifference) -> dict[str, object]:
     """Return marks as their instants and steps, from 1; where they are the same, how far they got on each day."""
     funnel_id, user_id = difference.key
     place = {"funnel_id": funnel_id, "user_id": user_id}
-    if difference.stored or difference.rebuilt:
+    if difference.stored or difference.rebuilt or difference.unreadable:
         stored, rebuilt = (
             [_mark(each) for each in side] for side in (difference.stored, difference.rebuilt)
         )
-        return {**place, "field": "marks", "stored": stored, "rebuilt": rebuilt}
+        of_stored = UNREADABLE if difference.unreadable else stored
+        return {**place, "field": "marks", "stored": of_stored, "rebuilt": rebuilt}
     depths = difference.stored_depths, difference.rebuilt_depths
     stored, rebuilt = (
         [f"{date.fromordinal(day)} step {depth}" for day, depth in side.items()] for side in depths

@@ -47,7 +47,7 @@ SELECT user_id FROM users WHERE user_id = $1 AND coalesce(merged_into, '') = ''
 
 _STEPS_OF = """
 SELECT source, event_id, user_id, type, name, "timestamp", received_at, payload
-FROM events WHERE user_id = ANY ($1::text[]) AND name = ANY ($2::text[])
+FROM events WHERE user_id = ANY ($1::text[]) AND name = ANY ($2::text[]) LIMIT $3
 """
 
 _BEGIN = """
@@ -118,10 +118,10 @@ class PostgresFunnelLog:
         return [row["user_id"] for row in rows]
 
     async def steps_of(
-        self, user_ids: Collection[str], *, funnels: Funnels
+        self, user_ids: Collection[str], *, funnels: Funnels, most: int | None = None
     ) -> Sequence[EventEnvelope]:
         with translated():
-            rows = await self._connection.fetch(_STEPS_OF, list(user_ids), funnels.names)
+            rows = await self._connection.fetch(_STEPS_OF, list(user_ids), funnels.names, most)
         return [event_of(row) for row in rows]
 
     async def begin(self, funnel_id: int) -> None:

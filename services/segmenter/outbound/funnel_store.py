@@ -61,20 +61,26 @@ class PostgresFunnelStore:
         return rows[0]["version"], funnels
 
     async def lock(self, keys: Collection[FunnelUser]) -> dict[FunnelUser, Row]:
-        with translated():
-            rows = await self._connection.fetch(_LOCK, *_columns(keys))
         return {
             (row["funnel_id"], row["user_id"]): Row(
                 from_bytes(row["marks"], truncated=row["truncated"]), row["revision"]
             )
-            for row in rows
+            for row in await self._locked(keys)
         }
+
+    async def _locked(self, keys: Collection[FunnelUser]) -> Sequence[Mapping[str, Any]]:
+        with translated():
+            rows: Sequence[Mapping[str, Any]] = await self._connection.fetch(_LOCK, *_columns(keys))
+        return rows
+
+    async def _remove(self, keys: Collection[FunnelUser]) -> None:
+        if keys:
+            with translated():
+                await self._connection.execute(_REMOVE, *_columns(keys))
 
     async def write(self, rows: Mapping[FunnelUser, Row]) -> set[FunnelUser]:
         empty = {key for key, row in rows.items() if not (row.marks.marks or row.marks.floors)}
-        if empty:
-            with translated():
-                await self._connection.execute(_REMOVE, *_columns(empty))
+        await self._remove(empty)
         keys = sorted(rows.keys() - empty)
         if not keys:
             return empty

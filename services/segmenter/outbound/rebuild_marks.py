@@ -1,9 +1,14 @@
 """Marks of funnels as stored and as rebuilt, side by side in the order of their keys."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+import struct
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import date
 from typing import Any
 
+from services.segmenter.domain.funnel import LARGEST_FUNNEL
 from services.segmenter.domain.funnel_marks import Marks, from_bytes
+from services.segmenter.outbound.funnel_store import PostgresFunnelStore
+from services.segmenter.usecases.fold_funnels import FunnelUser
 from services.segmenter.usecases.rebuild_funnels import Pair
 from shared.database.connection import Connection, translated
 
@@ -14,7 +19,18 @@ SELECT funnel_id, user_id, marks, truncated FROM {schema}.funnel_users
 WHERE funnel_id = ANY ($1::int[]) ORDER BY funnel_id, user_id
 """
 
+_LAST_DAY = date.max.toordinal()
+
 _COUNTED = "SELECT funnel_id FROM public.funnels WHERE state = 'live'"
+
+
+class PostgresMarksToMend(PostgresFunnelStore):
+    """Keeps the port `FunnelStore` for who mends: marks that can't be read are removed when they are locked."""
+
+    async def _locked(self, keys: Collection[FunnelUser]) -> Sequence[Mapping[str, Any]]:
+        rows = await super()._locked(keys)
+        await self._remove([_key(row) for row in rows if _marks(row) is None])
+        return [row for row in rows if _marks(row) is not None]
 
 
 async def paired(
@@ -30,7 +46,7 @@ async def paired(
         of_stored = left if left is not None and _key(left) == key else None
         of_logged = right if right is not None and _key(right) == key else None
         if _content(of_stored) != _content(of_logged):
-            found.append(Pair(key, _marks(of_stored), _marks(of_logged)))
+            found.append(Pair(key, _marks(of_stored), _marks(of_logged) or Marks()))
         if of_stored is not None:
             left = await anext(stored, None)
         if of_logged is not None:
@@ -73,5 +89,15 @@ def _content(row: Any) -> tuple[bytes, bool] | None:
     return None if row is None else (row["marks"], row["truncated"])
 
 
-def _marks(row: Any) -> Marks:
-    return Marks() if row is None else from_bytes(row["marks"], truncated=row["truncated"])
+def _marks(row: Any) -> Marks | None:
+    """Return the marks of a row, None where they can't be any."""
+    if row is None:
+        return Marks()
+    try:
+        marks = from_bytes(row["marks"], truncated=row["truncated"])
+    except (struct.error, ValueError, StopIteration):
+        return None
+    can_be = all(
+        0 < day <= _LAST_DAY and depth <= LARGEST_FUNNEL for day, depth in marks.floors.items()
+    )
+    return marks if can_be else None

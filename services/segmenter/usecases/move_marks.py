@@ -31,9 +31,9 @@ class StepLog(Protocol):
         ...
 
     async def steps_of(
-        self, user_ids: Collection[str], *, funnels: Funnels
+        self, user_ids: Collection[str], *, funnels: Funnels, most: int | None = None
     ) -> Sequence[EventEnvelope]:
-        """Return what came under these ids and has the name of a step of one of the funnels."""
+        """Return what came under these ids and has the name of a step of one of the funnels; no more than `most`."""
         ...
 
 

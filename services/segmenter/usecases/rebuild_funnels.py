@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -26,22 +26,26 @@ class Defined:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One user's marks of one funnel, as stored and as the log says."""
+    """One user's marks of one funnel, as stored and as the log says. `stored` None: they can't be read."""
 
     key: FunnelUser
-    stored: Marks
+    stored: Marks | None
     logged: Marks
 
 
 @dataclass(frozen=True, slots=True)
 class MarksDifference:
-    """Marks that only one side has; and where both have the same ones, the depths in which they differ."""
+    """Marks that only one side has; and where both have the same ones, the depths in which they differ.
+
+    `unreadable`: what is stored can't be read, and counts as nothing.
+    """
 
     key: FunnelUser
     stored: Sequence[Mark]
     rebuilt: Sequence[Mark]
     stored_depths: Depths
     rebuilt_depths: Depths
+    unreadable: bool = False
 
 
 class StepSnapshot(Protocol):
@@ -124,7 +128,8 @@ async def compare_marks(
     }
     async for pairs in shadow.pairs(defined.funnels.by_id):
         shares = _Shares()
-        judged = [_judge(pair, measures[pair.key[0]], shares) for pair in pairs]
+        homes = await snapshot.homes({pair.key[1] for pair in pairs})
+        judged = [_judge(pair, _measure_of(pair, measures, homes), shares) for pair in pairs]
         differing = [each for each in judged if each is not None]
         await shadow.count_marks(shares.right, shares.beyond)
         await shadow.note_marks([each.key for each in differing])
@@ -133,12 +138,23 @@ async def compare_marks(
     return progress
 
 
+def _measure_of(pair: Pair, measures: Mapping[int, Measure], homes: Mapping[str, str]) -> Measure:
+    """Return how to judge a pair: an id that is another user's has no marks, whatever the log lost."""
+    funnel_id, user_id = pair.key
+    measure = measures[funnel_id]
+    return replace(measure, since=None) if user_id in homes else measure
+
+
 def _judge(pair: Pair, measure: Measure, shares: _Shares) -> MarksDifference | None:
     """Return the difference, None where there is none; add what the shadow does not say yet to the shares."""
-    right = right_marks(pair.stored, pair.logged, measure)
+    stored_marks = Marks() if pair.stored is None else pair.stored
+    right = right_marks(stored_marks, pair.logged, measure)
     wanted = _depths(right, measure)
     logged = _depths(pair.logged, measure)
     collect(shares.right, pair.key, difference(logged, wanted))
+    if pair.stored is None:
+        collect(shares.beyond, pair.key, difference(wanted, {}))
+        return MarksDifference(pair.key, (), right.marks, {}, {}, unreadable=True)
     if right is pair.stored:
         return None
     stored = _depths(pair.stored, measure)

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.funnel import Funnels
-from services.segmenter.inbound.marks_mender import MarksMender, MarksPlaces
+from services.segmenter.inbound.marks_mender import MOST_STEPS, MarksMender, MarksPlaces
 from services.segmenter.outbound.funnel_log import PostgresFunnelLog
 from services.segmenter.outbound.funnel_store import PostgresFunnelStore
 from services.segmenter.outbound.identity_store import PostgresIdentities
@@ -292,9 +292,9 @@ async def test_who_is_claimed_while_their_marks_are_mended_takes_them_along(
 
     class Log(PostgresFunnelLog):
         async def steps_of(
-            self, user_ids: Collection[str], *, funnels: Funnels
+            self, user_ids: Collection[str], *, funnels: Funnels, most: int | None = None
         ) -> Sequence[EventEnvelope]:
-            found = await super().steps_of(user_ids, funnels=funnels)
+            found = await super().steps_of(user_ids, funnels=funnels, most=most)
             merging.append(asyncio.create_task(site.fold(event("eve", day(3), **says))))
             while not await lanes_waiting(site, 1):
                 assert not merging[0].done()
@@ -315,13 +315,78 @@ async def test_who_is_claimed_while_their_marks_are_mended_takes_them_along(
     async def noted() -> AsyncIterator[Mapping[str, Sequence[int]]]:
         yield {"bob": [funnel]}
 
-    assert [each async for each in mender.mend_all(noted())] == [[funnel]]
+    assert [each async for each in mender.mend_all(noted())] == [("bob", [funnel], True)]
 
     await writing.close()
     await merging[0]
     rows = await site.owner.fetch("SELECT user_id FROM funnel_users ORDER BY user_id")
     assert [row["user_id"] for row in rows] == ["ann", "cem", "eve"]
     assert await cells_of(site.owner, funnel) == counted
+
+
+async def test_an_id_that_is_another_users_has_no_marks_whatever_the_log_lost(
+    site: Site, funnel: int
+) -> None:
+    says = {"type": EventType.IDENTIFY, "anonymous_id": "bob", "active": False}
+    await site.fold(event("eve", day(2), **says))
+    await lose(site, 10)
+    counted = await cells_of(site.owner, funnel)
+    await site.owner.execute(
+        "INSERT INTO funnel_users SELECT funnel_id, 'bob', marks FROM funnel_users WHERE user_id = 'cem'"
+    )
+
+    said = await rebuilt(site)
+
+    assert [(each["user_id"], each["rebuilt"]) for each in said.differences] == [("bob", [])]
+    await mended(site, funnel, counted)
+
+
+UNREADABLE = (
+    "''",
+    r"'\x00'",
+    r"decode(repeat('ff', 40), 'hex')",
+    r"'\x0100000000000000ffffff7f02'",
+)
+
+
+@pytest.mark.parametrize("marks", UNREADABLE)
+async def test_marks_that_can_not_be_read_are_told_and_made_anew(
+    site: Site, funnel: int, marks: str
+) -> None:
+    counted = await cells_of(site.owner, funnel)
+    await site.owner.execute(f"UPDATE funnel_users SET marks = {marks} WHERE user_id = 'bob'")  # noqa: S608
+    await site.owner.execute(
+        f"INSERT INTO funnel_users (funnel_id, user_id, marks) VALUES ({funnel}, 'dan', {marks})"  # noqa: S608
+    )
+
+    said = await rebuilt(site)
+
+    assert {
+        each["user_id"]: (each["stored"], len(each["rebuilt"])) for each in said.differences
+    } == {"bob": ("what can't be read", 2), "dan": ("what can't be read", 0)}
+    await mended(site, funnel, counted)
+
+
+async def test_who_has_more_steps_than_can_be_read_at_once_is_left_and_named_and_others_are_mended(
+    site: Site, funnel: int
+) -> None:
+    await site.owner.execute(
+        "INSERT INTO events (source, event_id, received_at, user_id, type, name, timestamp, part, kafka_offset,"
+        " payload, active) SELECT source, 'more-' || number, received_at, user_id, type, name, timestamp, part,"
+        " kafka_offset, payload, false FROM events, generate_series(1, $1) AS number"
+        " WHERE user_id = 'ann' AND name = 'Ordered'",
+        MOST_STEPS,
+    )
+    await site.owner.execute("DELETE FROM funnel_users")
+
+    said = await rebuilt(site, swap=True)
+
+    assert (said.status, said.end["left"], said.end["marks_left"]) == (1, 0, 1)
+    assert [each for each in said.lines if each["type"] == "left"] == [
+        {"type": "left", "user_id": "ann", "funnel_ids": [funnel]}
+    ]
+    again = [each for each in (await rebuilt(site)).differences if each["kind"] == "funnel_users"]
+    assert [each["user_id"] for each in again] == ["ann"]
 
 
 async def test_another_zone_counts_funnels_in_its_days(site: Site, funnel: int) -> None:

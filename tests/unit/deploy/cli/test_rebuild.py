@@ -99,6 +99,15 @@ def test_each_difference_is_a_sentence(said: dict[str, object], words: str) -> N
     assert sentence({"type": "difference", **said}) == words
 
 
+def test_whose_marks_alone_are_left_is_told_as_that() -> None:
+    left = {"type": "left", "user_id": "ada", "funnel_ids": [7, 9]}
+
+    assert (
+        sentence(left)
+        == "user ada: the marks of funnel 7, 9 are left, for their steps are too many"
+    )
+
+
 def test_the_summary_shows_the_first_and_counts_the_rest() -> None:
     first = [{"type": "left", "user_id": "ada"}]
 
@@ -113,18 +122,18 @@ def test_the_summary_shows_the_first_and_counts_the_rest() -> None:
 
 
 def test_a_swap_says_how_many_were_mended_and_are_left() -> None:
-    ended = Summary(swap=True, end=END | {"left": 1})
+    ended = Summary(swap=True, end=END | {"left": 1, "marks_left": 0})
 
     assert list(summary_of(ended))[-1] == "24 users and 2 counts were mended, 1 are left."
 
 
 def test_marks_that_were_mended_and_funnels_that_were_left_out_are_told() -> None:
-    of_funnels = {"left": 0, "marks_differing": 4, "funnels_left_out": [7, 9]}
+    of_funnels = {"left": 0, "marks_left": 1, "marks_differing": 4, "funnels_left_out": [7, 9]}
 
     said = list(summary_of(Summary(swap=True, end=END | of_funnels)))
 
     assert said[2] == "Left out, for they are still counted from the log: funnels 7, 9."
-    assert said[-1] == "25 users, 4 users' marks and 2 counts were mended."
+    assert said[-1] == "25 users, 3 users' marks and 2 counts were mended, 1 are left."
 
 
 @pytest.mark.parametrize(
@@ -144,7 +153,7 @@ def test_users_of_whom_nothing_is_known_are_noticed(
 
 
 def test_nothing_to_tell_is_told() -> None:
-    ended = Summary(swap=True, end=END | {"differences": {}, "left": 0})
+    ended = Summary(swap=True, end=END | {"differences": {}, "left": 0, "marks_left": 0})
 
     assert list(summary_of(ended))[-1] == "What is stored is what the event log says."
 
