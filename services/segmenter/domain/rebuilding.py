@@ -117,14 +117,15 @@ def judge(found: Found, times: Times, calendar: Calendar) -> Verdict:
         return Verdict(found, None, tuple(_of_another(found, found.home)), tuple(_steps(found, ())))
     known = policies_of(found.stored, times.policies)
     replayed, origin, since = found.replayed, found.origin, _known_since(found, times)
-    if since is not None and found.stored is not None:
-        replayed = remembered(
-            found.stored, replayed, since=since, grain=known.grain, calendar=calendar
-        )
-        if replayed is None:
+    if since is not None:
+        stored = found.stored
+        if (
+            stored is None
+            or (replayed := _remembered(found, stored, since, times, calendar)) is None
+        ):
             return Verdict(found, None, skipped=True)
-        if replayed.first_seen == found.stored.first_seen:
-            origin = found.stored.origin
+        if replayed.first_seen == stored.first_seen:
+            origin = stored.origin
     if replayed is None:
         nobody = found.row is None or found.row.merged_into == ""
         fields = () if nobody else (_whole(found.user_id, _said(found.row), None),)
@@ -146,20 +147,36 @@ def policies_of(stored: Profile | None, policies: Policies) -> Policies:
 def _known_since(found: Found, times: Times) -> datetime | None:
     """Return since when the log holds all of a user who was there before; None: it holds all in any case.
 
-    Who was first seen later than the log begins has all in it.
+    Who was first seen later than the log begins has all in it. A row says twice when that was: if either may be, the
+    other may have been damaged, and the log must not be taken for all.
     """
-    stored, replayed = found.stored, found.replayed
-    if times.held_since is None or stored is None:
+    row, stored, replayed = found.row, found.stored, found.replayed
+    if times.held_since is None or row is None or row.merged_into is not None:
         return None
     since = times.held_since + AHEAD
-    if stored.first_seen >= since:
+    if min(row.first_seen, row.first_seen if stored is None else stored.first_seen) >= since:
         return None
     is_whole = (
         replayed is not None
+        and stored is not None
         and replayed.first_seen == stored.first_seen
         and replayed.event_count == stored.event_count
     )
     return None if is_whole else since
+
+
+def _remembered(
+    found: Found, stored: Profile, since: datetime, times: Times, calendar: Calendar
+) -> Replayed | None:
+    grain = policies_of(stored, times.policies).grain
+    return remembered(
+        stored,
+        found.replayed,
+        since=since,
+        grain=grain,
+        calendar=calendar,
+        partitions=times.reaches.keys(),
+    )
 
 
 def _until(found: Found, replayed: Replayed, times: Times) -> datetime | None:

@@ -1,5 +1,6 @@
 """A user of whose days the event log lost the first: what their row says of those, and what the log says since."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from services.segmenter.domain.active_days import ActiveDays
@@ -16,30 +17,36 @@ def remembered(
     since: datetime,
     grain: timedelta,
     calendar: Calendar,
+    partitions: Collection[int],
 ) -> Replayed | None:
     """Return all that the user did: up to `since` by their row, and by the log, which holds all that came then.
 
     None: neither tells. By the row the user was active on both sides of `since` without a silence, but the log
-    knows of nothing near enough behind it; when they ended before, nobody knows any more.
+    knows of nothing near enough behind it; when they ended before, nobody knows any more. Or the row has forgotten
+    what came before, or has a partition that there is not, and how far that is folded nobody knows.
     """
     if not _ends_are_known(stored.spans, logged, since, grain):
         return None
     lost = tuple(
         Span(each.start, min(each.end, since)) for each in stored.spans if each.start < since
     )
+    own = {stored.part} & {*partitions}
+    if not lost or (logged is None and not own):
+        return None
     last_lost = calendar.day_of(since)
     lost_days = [day for day in stored.days if day <= last_lost]
     if logged is None:
         days = ActiveDays.of(lost_days or stored.days)
-        own = frozenset({stored.part})
-        return Replayed(lost, days, stored.event_count, stored.known_at, stored.part, own)
+        return Replayed(
+            lost, days, stored.event_count, stored.known_at, stored.part, frozenset(own)
+        )
     return Replayed(
         coarser((*lost, *logged.spans), grain),
         logged.days.add(lost_days),
         max(stored.event_count, logged.event_count),
         logged.known_at,
-        stored.part,
-        logged.parts | {stored.part},
+        stored.part if own else logged.part,
+        logged.parts | own,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
@@ -173,7 +174,7 @@ class PostgresSnapshot:
                 row["version"],
                 profiles[row["user_id"]] if row["merged_into"] is None else None,
                 row["check_at"],
-                row["first_seen"],
+                _in_utc(row["first_seen"]),
                 row["merged_into"],
             )
             for row in rows
@@ -299,9 +300,16 @@ async def taken(
 def _profile_of(row: Any) -> Any:
     """Return the user of a row, None where something in it can't be."""
     try:
-        return users_sql.profile_of(row)
+        profile = users_sql.profile_of(row)
     except (ValueError, KeyError, IndexError):
         return None
+    ends = (at for span in profile.spans for at in (span.start, span.end))
+    return None if any(at.tzinfo is None for at in ends) else profile
+
+
+def _in_utc(instant: datetime) -> datetime:
+    """Return an instant of the driver's, for which what lies infinitely far is in no zone."""
+    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 
 def _step_of(row: Sequence[Any]) -> Step:

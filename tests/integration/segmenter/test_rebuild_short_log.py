@@ -170,6 +170,23 @@ async def test_who_went_on_behind_the_first_day_of_the_log_which_knows_nothing_o
     assert await site.user("ann") == row
 
 
+@pytest.mark.parametrize("user_id", ["ann", "bob"])
+@pytest.mark.parametrize(
+    "damage", ["earlier_spans = '{infinity,infinity}'", "first_day = '2026-01-01', days = ''"]
+)
+async def test_a_row_that_can_not_be_read_stays_where_the_log_alone_does_not_tell_all(
+    site: Site, user_id: str, damage: str
+) -> None:
+    await some_history(site)
+    await site.owner.execute(f"UPDATE users SET {damage} WHERE user_id = '{user_id}'")  # noqa: S608
+    row, history = await site.user(user_id), await state(site)
+
+    said = await rebuilt(site, swap=True)
+
+    assert (said.end["skipped"], said.end["users_differing"]) == (1, 0)
+    assert (await site.user(user_id), await state(site)) == (row, history)
+
+
 async def test_no_day_of_the_log_is_dropped_once_a_snapshot_is_taken(site: Site) -> None:
     await some_history(site)
     async with (

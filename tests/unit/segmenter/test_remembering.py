@@ -79,6 +79,62 @@ def test_a_transition_that_is_lost_or_never_was_since_then_is_told_and_an_earlie
     assert [(each.what, each.step) for each in verdict.steps] == expected
 
 
+def lost_all() -> tuple[Found, datetime]:
+    """Return one who left before the log begins, and when that is."""
+    held_since = START + 60 * DAY
+    history = [Deed(START, START, 0), Deed(START + DAY, START + DAY, 0)]
+    return found(folded(history, END), history, held_since), held_since
+
+
+def damaged_in(each: Found, profile: Profile | None) -> Found:
+    assert each.row is not None
+    return replace(each, row=replace(each.row, profile=profile))
+
+
+def test_of_whom_the_log_lost_all_and_the_row_can_not_be_read_nothing_is_judged() -> None:
+    each, held_since = lost_all()
+
+    verdict = judged(damaged_in(each, None), held_since)
+
+    assert (verdict.skipped, verdict.differs) == (True, False)
+
+
+def test_whose_row_has_a_partition_that_there_is_not_is_not_judged_by_how_far_it_is_folded() -> (
+    None
+):
+    each, held_since = lost_all()
+    assert each.stored is not None
+
+    elsewhere = judged(damaged_in(each, structs.replace(each.stored, part=77)), held_since)
+
+    assert (elsewhere.skipped, elsewhere.differs) == (True, False)
+
+
+def test_where_the_log_goes_on_it_names_the_partition_that_a_wrong_one_is_mended_to() -> None:
+    held_since = START + 60 * DAY
+    history = [Deed(START, START, 0), Deed(START + 90 * DAY, START + 90 * DAY, 0)]
+    each = found(folded(history, END), history, held_since)
+    assert each.stored is not None
+
+    wrong = judged(damaged_in(each, structs.replace(each.stored, part=77)), held_since)
+
+    assert [(said.field, said.stored, said.rebuilt) for said in wrong.fields] == [("part", 77, 0)]
+
+
+def test_whose_row_forgot_all_that_the_log_lost_but_when_it_began_is_not_judged_by_the_log_alone() -> (
+    None
+):
+    held_since = START + 60 * DAY
+    history = [Deed(START, START, 0), Deed(START + 90 * DAY, START + 90 * DAY, 0)]
+    each = found(folded(history, END), history, held_since)
+    assert each.stored is not None
+    forgot = structs.replace(each.stored, spans=each.stored.spans[-1:])
+
+    verdict = judged(damaged_in(each, forgot), held_since)
+
+    assert (verdict.skipped, verdict.differs) == (True, False)
+
+
 @given(histories, horizons, st.data())
 def test_activity_since_then_that_the_row_forgot_is_told(
     history: list[Deed], held_since: datetime, data: st.DataObject
