@@ -32,10 +32,10 @@ class LaneLimits:
     small_turns: int = 2
     # So long a lane waits its turn at most: who is at work may be waiting for somebody else's rows.
     queue_s: float = 0.1
-    # How soon a lane looks again whether it is its turn to catch up.
-    in_turn_s: float = 0.05
     # So many times as long as a turn took that gives way, the lane leaves the others alone with their events.
     rests: int = 3
+    # At least so long: a turn of few users is over soon, but costs Postgres something by itself.
+    rest_least_s: float = 0.05
     much_records: int = 500
     drain_s: float = 5.0
     backoff_least_s: float = 0.1

@@ -12,6 +12,7 @@ from shared.errors import LogTruncated, PermanentError, RetryableError
 from shared.kafka.consumer import Fetched, PartitionConsumer
 from shared.lanes.beginning import Beginning, beginning_of
 from shared.lanes.fold import Fold, Folded, PositionMoved, Turn
+from shared.lanes.line import Line
 from shared.lanes.log_end import PATIENCE_S, LogEnd
 from shared.lanes.pace import Pace
 from shared.lanes.read_ahead import ReadAhead
@@ -52,6 +53,7 @@ class LaneRun:
         self._pulse = pulse
         self._stop_asked = asyncio.create_task(stopping.wait())
         self._end = LogEnd(consumer)
+        self._line = Line(setup.crowd)
         self._reading: ReadAhead | None = None
         self._due_at = float("-inf")
         self._position = 0
@@ -128,10 +130,13 @@ class LaneRun:
         loop = asyncio.get_running_loop()
         until = loop.time() + at_most_s
         while not (unless() or self._stop_asked.done()) and (left := until - loop.time()) > 0:
+            rest = self._rests_until - loop.time() if self._more_due else 0.0
+            if self._more_due and rest <= 0:
+                self._line.join()
             news = asyncio.create_task(self._ahead.news())
             await asyncio.wait(
-                {news, self._stop_asked, *self._end.open},
-                timeout=min(left, self._setup.limits.in_turn_s) if self._more_due else left,
+                {news, self._stop_asked, *self._end.open, *self._line.open},
+                timeout=min(left, rest) if rest > 0 else left,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             news.cancel()
@@ -142,7 +147,9 @@ class LaneRun:
             return self._more_due
         if asyncio.get_running_loop().time() < self._rests_until:
             return False
-        return not (self._ahead.has_news or self._setup.crowd.locked())
+        if self._ahead.has_news:
+            return False
+        return self._line.is_let_in or not self._setup.crowd.locked()
 
     @asynccontextmanager
     async def _room(self, *, catches_up: bool) -> AsyncIterator[bool]:
@@ -151,6 +158,14 @@ class LaneRun:
         For a small turn not for long: who is in there may wait for a row that somebody else holds.
         """
         setup, is_much = self._setup, self._ahead.is_full or catches_up
+        if catches_up and self._line.is_let_in:
+            try:
+                yield True
+            finally:
+                self._line.leave()
+            return
+        if self._ahead.has_news:  # others need not wait for these events
+            self._line.leave()
         room = setup.crowd if is_much else setup.small_turns
         try:
             async with asyncio.timeout(None if is_much else setup.limits.queue_s):
@@ -215,6 +230,7 @@ class LaneRun:
     async def stop(self) -> None:
         """End the tasks of this life."""
         self._stop_asked.cancel()
+        self._line.leave()
         await self._stop_reading()
         await self._end.stop()
 
@@ -286,8 +302,11 @@ class LaneRun:
         self._position = turn.next_offset
         if not folded.applied.unswept:
             self._more_due = folded.applied.more_due
+        if not self._more_due:
+            self._line.leave()
         if turn.batch.may_catch_up and folded.applied.gives_way:
-            rest_s = self._setup.limits.rests * seconds
+            limits = self._setup.limits
+            rest_s = max(limits.rest_least_s, limits.rests * seconds)
             self._rests_until = asyncio.get_running_loop().time() + rest_s
         self._pulse.note_turn(
             asyncio.get_running_loop().time(), position=self._position, end=turn.end_offset

@@ -67,6 +67,38 @@ async def test_a_lane_that_waits_until_it_may_catch_up_takes_no_small_turns_mean
     work.left = set()
 
 
+async def test_a_lane_that_waits_until_it_may_catch_up_and_need_not_any_more_is_in_nobodys_way(
+    lanes_world: World,
+) -> None:
+    world, gate = lanes_world, Gate()
+    work = DueWork(left={BUSY, WAITING}, held=gate)
+    await world.worker("one", work=work, limits=LaneLimits(crowd=1))
+    await world.produce(BUSY, "first")
+    await gate.reached.wait()
+    await world.produce(WAITING, "has much due")
+
+    async def it_waits() -> bool:
+        return work.turns(WAITING, of_catching_up=False) > 1
+
+    await until(it_waits)
+    work.left = set()
+    turns = work.turns(WAITING, of_catching_up=False)
+
+    async def it_has_looked_again() -> bool:
+        return work.turns(WAITING, of_catching_up=False) > turns + 1
+
+    await until(it_has_looked_again)
+    gate.opened.set()
+    work.left = {OTHER}
+    await world.produce(OTHER, "has much due")
+
+    async def another_catches_up() -> bool:
+        return work.turns(OTHER, of_catching_up=True) > 2
+
+    await until(another_catches_up)
+    work.left = set()
+
+
 async def test_a_lane_rests_after_a_turn_that_gives_way_and_folds_its_events_all_the_same(
     lanes_world: World,
 ) -> None:
@@ -105,3 +137,21 @@ async def folded(world: World, part: int, value: str) -> None:
         return value in await world.seen(part)
 
     await until(it_is_seen)
+
+
+async def test_lanes_that_catch_up_take_turns_however_much_each_has_due(lanes_world: World) -> None:
+    world = lanes_world
+    parts = {BUSY, WAITING, OTHER}
+    work = DueWork(left=parts)
+    await world.worker("one", work=work, limits=LaneLimits(crowd=1))
+    for part in parts:
+        await world.produce(part, "has much due")
+
+    async def all_went_on() -> bool:
+        return all(work.turns(part, of_catching_up=True) >= 20 for part in parts)
+
+    await until(all_went_on)
+    work.left = set()
+    turns = [work.turns(part, of_catching_up=True) for part in parts]
+    # One may have been alone at the start, before the others had read what they have due.
+    assert max(turns) < 20 * min(turns)
