@@ -33,8 +33,7 @@ def remembered(
     own = {stored.part} & {*partitions}
     if not lost or (logged is None and not own):
         return None
-    last_lost = calendar.day_of(since)
-    lost_days = [day for day in stored.days if day <= last_lost]
+    lost_days = _lost_days(stored, since, calendar)
     if logged is None:
         days = ActiveDays.of(lost_days or stored.days)
         return Replayed(
@@ -48,6 +47,20 @@ def remembered(
         stored.part if own else logged.part,
         logged.parts | own,
     )
+
+
+def _lost_days(stored: Profile, since: datetime, calendar: Calendar) -> set[int]:
+    """Return the days that the row says, up to `since`.
+
+    They may be those of another zone, of which the last is a day later here: no span is left without a day.
+    """
+    last = calendar.day_of(since)
+    lost = {day for day in stored.days if day <= last}
+    ends = (at for each in stored.spans for at in (each.start, each.end) if at < since)
+    for day in {calendar.day_of(at) for at in ends}:
+        if lost.isdisjoint((day - 1, day, day + 1)):
+            lost.add(day)
+    return lost
 
 
 def _ends_are_known(

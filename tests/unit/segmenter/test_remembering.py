@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from services.segmenter.domain.active_days import ActiveDays
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.origin import Origin
 from services.segmenter.domain.profile import Profile
@@ -133,6 +134,19 @@ def test_whose_row_forgot_all_that_the_log_lost_but_when_it_began_is_not_judged_
     verdict = judged(damaged_in(each, forgot), held_since)
 
     assert (verdict.skipped, verdict.differs) == (True, False)
+
+
+def test_in_another_zone_nobody_loses_the_last_day_before_the_log_holds_all() -> None:
+    held_since = START + 60 * DAY + DAY / 2  # the zone's days begin at another time than the log's
+    last = held_since + AHEAD - timedelta(hours=1)
+    history = [Deed(last, last - AHEAD, 0), Deed(START + 90 * DAY, START + 90 * DAY, 0)]
+    stored = folded(history, END)
+    ahead = structs.replace(stored, days=ActiveDays.of(day + 1 for day in stored.days))
+
+    verdict = judged(damaged_in(found(stored, history, held_since), ahead), held_since)
+
+    assert verdict.rebuilt is not None
+    assert verdict.rebuilt.profile.days == stored.days
 
 
 @given(histories, horizons, st.data())
