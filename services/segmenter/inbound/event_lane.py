@@ -23,6 +23,7 @@ from services.segmenter.usecases.write_history import History, Occasion
 from shared.contracts.events import EventEnvelope
 from shared.database import lease
 from shared.database.connection import Connection, translated
+from shared.database.outbox import OutboxMessage
 from shared.kafka.records import Record
 from shared.lanes.work import Applied, Batch
 from shared.observability import metrics as m
@@ -117,10 +118,7 @@ class EventLane:
             raise
         return Applied(
             refused=decoded.refused,
-            messages=[
-                *messages_of(folded.history, at=batch.now),
-                *(messages_of(swept.history, at=batch.now) if swept else ()),
-            ],
+            messages=_messages(folded, swept, at=batch.now),
             more_due=swept is not None and swept.more_due,
             held_up=swept is not None and swept.held_up,
             unswept=swept is None,
@@ -191,6 +189,11 @@ class EventLane:
             [each.kind for each in (*history.repealed, *history.retracted)]
         ).items():
             self._metrics.count(m.TRANSITIONS_RETRACTED, kind, by=number)
+
+
+def _messages(folded: Folded, swept: Swept | None, *, at: datetime) -> list[OutboxMessage]:
+    told = list(messages_of(folded.history, at=at))
+    return told if swept is None else [*told, *messages_of(swept.history, at=at)]
 
 
 async def _folded_until(connection: Connection, batch: Batch) -> Mapping[int, datetime | None]:
