@@ -5,7 +5,7 @@ from datetime import datetime
 
 from services.segmenter.domain.policy import Policy
 from services.segmenter.domain.profile import Profile
-from services.segmenter.outbound import fences, users_sql
+from services.segmenter.outbound import fences, user_rows
 from services.segmenter.usecases.policy_book import Outdated
 from shared.contracts import topics
 from shared.database.connection import Connection, translated
@@ -22,7 +22,7 @@ SELECT version, new_for, silent_after, churned_after, returned_for FROM policies
 
 _OUTDATED = f"""
 WITH page AS (
-    SELECT user_id, policy_version < $1 AND merged_into IS NULL AS outdated, {users_sql.SPANS} AS spans
+    SELECT user_id, policy_version < $1 AND merged_into IS NULL AS outdated, {user_rows.SPANS} AS spans
     FROM users WHERE user_id > $2 ORDER BY user_id LIMIT $3
 ), taken AS (
     SELECT *, row_number() OVER by_id AS place, sum(spans) FILTER (WHERE outdated) OVER by_id AS so_far
@@ -30,7 +30,7 @@ WITH page AS (
 )
 SELECT count(*) AS looked_at, COALESCE(max(user_id), '') AS last,
        COALESCE(array_agg(user_id) FILTER (WHERE outdated), '{{}}') AS user_ids
-FROM taken WHERE place = 1 OR coalesce(so_far, 0) <= {users_sql.MOST_SPANS}
+FROM taken WHERE place = 1 OR coalesce(so_far, 0) <= {user_rows.MOST_SPANS}
 """  # noqa: S608  constants only
 
 _WATERMARKS = """
@@ -70,8 +70,8 @@ class PostgresPolicyBook:
 
     async def page(self, *, behind: str, limit: int) -> Sequence[Profile]:
         with translated():
-            rows = await self._connection.fetch(users_sql.PAGE, behind, limit)
-        return [users_sql.profile_of(row) for row in rows]
+            rows = await self._connection.fetch(user_rows.PAGE, behind, limit)
+        return [user_rows.profile_of(row) for row in rows]
 
     async def outdated(self, version: int, *, behind: str, limit: int) -> Outdated:
         with translated():

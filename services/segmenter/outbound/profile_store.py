@@ -11,7 +11,7 @@ from services.segmenter.domain.policy import Policies, Policy
 from services.segmenter.domain.profile import Profile
 from services.segmenter.domain.spans import Logged
 from services.segmenter.domain.transition import Transition
-from services.segmenter.outbound import activity_sql, history_sql, users_sql
+from services.segmenter.outbound import activity_sql, history_sql, user_rows, users_sql
 from services.segmenter.outbound.counter_sql import JOBS_SHARD, CounterStore, shard_of
 from services.segmenter.outbound.event_lines import EVENT_COLUMNS, event_lines
 from services.segmenter.usecases.ports import (
@@ -80,7 +80,7 @@ class PostgresStore:
         self._connection = connection
         self._merges = merges or KnownMerges()
         # Where the rows lay when they were locked; whoever is written since has moved.
-        self._places: dict[str, users_sql.Place] = {}
+        self._places: dict[str, user_rows.Place] = {}
 
     async def rules(self) -> Rules:
         with translated():
@@ -120,14 +120,14 @@ class PostgresStore:
 
     async def _lock(self, user_ids: Collection[str]) -> Locked:
         with translated():
-            rows = await self._connection.fetch(users_sql.LOCK, text_array(sorted(user_ids)))
+            rows = await self._connection.fetch(user_rows.LOCK, text_array(sorted(user_ids)))
         self._note_places(rows)
         profiles, others = {}, {}
         for row in rows:
-            if users_sql.merged_into(row) is None:
-                profiles[row[0]] = users_sql.profile_of(row)
+            if user_rows.merged_into(row) is None:
+                profiles[row[0]] = user_rows.profile_of(row)
             else:
-                others[row[0]] = users_sql.no_user_of(row)
+                others[row[0]] = user_rows.no_user_of(row)
         return Locked(profiles, others)
 
     async def lock_due(
@@ -146,14 +146,14 @@ class PostgresStore:
                 return Due((), 0)
             taken = _as_many_as_fit(found)
             ids = text_array(sorted(row["user_id"] for row in taken))
-            rows = await self._connection.fetch(users_sql.LOCK_DUE, part, until, ids)
+            rows = await self._connection.fetch(user_rows.LOCK_DUE, part, until, ids)
         self._note_places(rows)
         return Due(
-            [users_sql.profile_of(row) for row in rows],
+            [user_rows.profile_of(row) for row in rows],
             len(taken),
             len(found) == limit or len(taken) < len(found),
             # Without the order of ids others of that instant may still come, whatever their ids.
-            DuePlace(users_sql.due_at(taken[-1]), "" if behind is None else taken[-1]["user_id"]),
+            DuePlace(user_rows.due_at(taken[-1]), "" if behind is None else taken[-1]["user_id"]),
         )
 
     async def logged(self, user_ids: Collection[str], *, grain: timedelta) -> dict[str, Logged]:
@@ -204,7 +204,7 @@ class PostgresStore:
             await self._connection.execute(by_id, *given)
 
     def _note_places(self, rows: Iterable[asyncpg.Record]) -> None:
-        self._places |= {row[0]: users_sql.place_of(row) for row in rows}
+        self._places |= {row[0]: user_rows.place_of(row) for row in rows}
 
     async def count(self, cells: Cells, *, part: int | None) -> None:
         shard = JOBS_SHARD if part is None else shard_of(part)
@@ -247,10 +247,10 @@ class PostgresStore:
 def _due(besides: Collection[int], behind: DuePlace | None) -> tuple[str, tuple[object, ...]]:
     """Return the statement that finds who is due, with its last parameters."""
     if behind is not None:
-        return users_sql.DUE_BEHIND, (list(besides), *behind)
+        return user_rows.DUE_BEHIND, (list(besides), *behind)
     if besides:
-        return users_sql.DUE_BESIDES, (list(besides),)
-    return users_sql.DUE_FIRST, ()
+        return user_rows.DUE_BESIDES, (list(besides),)
+    return user_rows.DUE_FIRST, ()
 
 
 def _as_many_as_fit(due: Sequence[asyncpg.Record]) -> Sequence[asyncpg.Record]:
@@ -258,7 +258,7 @@ def _as_many_as_fit(due: Sequence[asyncpg.Record]) -> Sequence[asyncpg.Record]:
     spans = 0
     for number, row in enumerate(due):
         spans += row["spans"]
-        if spans > users_sql.MOST_SPANS and number:
+        if spans > user_rows.MOST_SPANS and number:
             return due[:number]
     return due
 

@@ -14,7 +14,7 @@ from services.segmenter.domain.lifecycle import Step
 from services.segmenter.domain.origin import Origin, origin_of
 from services.segmenter.domain.rebuilding import Reach, Row, Times
 from services.segmenter.domain.replay import Deed
-from services.segmenter.outbound import users_sql
+from services.segmenter.outbound import user_rows
 from services.segmenter.outbound.channel_book import read_channels
 from services.segmenter.outbound.funnel_log import event_of
 from services.segmenter.outbound.funnel_store import funnel_of
@@ -60,7 +60,7 @@ WHERE user_id > $1 AND ($3::text[] IS NULL OR user_id = ANY ($3)) ORDER BY user_
 """
 
 # The columns of a whole user, as everybody reads them; a snapshot locks nobody.
-_WHOLE = users_sql.WHOLE
+_WHOLE = user_rows.WHOLE
 
 _CLAIMED = """
 SELECT user_id FROM (
@@ -300,7 +300,7 @@ async def taken(
 def _profile_of(row: Any) -> Any:
     """Return the user of a row, None where something in it can't be."""
     try:
-        profile = users_sql.profile_of(row)
+        profile = user_rows.profile_of(row)
     except (ValueError, KeyError, IndexError):
         return None
     ends = (at for span in profile.spans for at in (span.start, span.end))

@@ -9,7 +9,7 @@ import pytest
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.outbound.profile_store import PostgresStore
-from services.segmenter.outbound.users_sql import MOST_SPANS
+from services.segmenter.outbound.user_rows import MOST_SPANS
 from services.segmenter.usecases.sweep_deadlines import (
     FIRST_SWEEP,
     SWEEP_LIMIT,

@@ -17,7 +17,7 @@ from services.segmenter.inbound.policy_jobs import APPLY, PREVIEW, ApplyPolicy, 
 from services.segmenter.outbound import job_store
 from services.segmenter.outbound.policy_book import PostgresPolicyBook
 from services.segmenter.outbound.profile_store import PostgresStore
-from services.segmenter.outbound.users_sql import MOST_SPANS
+from services.segmenter.outbound.user_rows import MOST_SPANS
 from services.segmenter.usecases.adopt_policies import PoliciesOutdated
 from services.segmenter.usecases.ports import NoRoomYet
 from services.segmenter.usecases.run_jobs import JobKind, Stepped, run_step
