@@ -29,10 +29,18 @@ class Preview:
 
 
 def check_previewed(
-    policy: PolicyView, active: PolicyView, previews: Collection[Preview], *, at: datetime
+    policy: PolicyView,
+    active: PolicyView,
+    previews: Collection[Preview],
+    *,
+    at: datetime,
+    now: datetime,
 ) -> None:
-    """Raise NotPreviewed unless one of the policy's previews says what an activation at an instant would do."""
-    reasons = {each: _void(each, policy, active, at=at) for each in previews}
+    """Raise NotPreviewed unless one of the policy's previews says what an activation at an instant would do.
+
+    That may lie later than `now`, where the clock was put back since the active policy was activated.
+    """
+    reasons = {each: _void(each, policy, active, at=at, now=now) for each in previews}
     if not reasons:
         raise NotPreviewed(f"version {policy.version} was not previewed; preview it, or force it")
     if None in reasons.values():
@@ -42,7 +50,9 @@ def check_previewed(
     raise NotPreviewed(f"{reasons[nearest]}; preview it again, or force it")
 
 
-def _void(preview: Preview, policy: PolicyView, active: PolicyView, *, at: datetime) -> str | None:
+def _void(
+    preview: Preview, policy: PolicyView, active: PolicyView, *, at: datetime, now: datetime
+) -> str | None:
     """Return why a preview does not count for an activation at an instant, None if it does."""
     which, hours = f"preview {preview.job_id}", f"{WINDOW // timedelta(hours=1)} hours"
     if preview.against != active.version:
@@ -54,6 +64,6 @@ def _void(preview: Preview, policy: PolicyView, active: PolicyView, *, at: datet
         return f"{which} of version {policy.version} is not done: it is {preview.state}"
     if abs(at - preview.at) > WINDOW:
         return f"{which} is as of {preview.at.isoformat()}, more than {hours} from now"
-    if at - preview.changed_at > WINDOW:
+    if now - preview.changed_at > WINDOW:
         return f"{which} was made at {preview.changed_at.isoformat()}, more than {hours} ago"
     return None

@@ -66,7 +66,8 @@ class PostgresPolicyChanges:
             check_candidate(policy, desk.active)
             if not force:
                 previews = await desk.shelf.previews_of(version)
-                check_previewed(policy, desk.active, previews, at=desk.soonest(doing.now))
+                at = desk.soonest(doing.now)
+                check_previewed(policy, desk.active, previews, at=at, now=doing.now)
             return await desk.activate(version, doing)
 
     async def roll_back(self, version: int, doing: Doing) -> tuple[PolicyView, JobView]:

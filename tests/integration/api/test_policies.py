@@ -274,6 +274,19 @@ async def test_a_preview_counts_for_a_day_after_it_was_made(api: Site, database:
     )
 
 
+async def test_a_preview_counts_too_where_the_clock_was_put_back_behind_the_last_activation(
+    api: Site, database: Database
+) -> None:
+    """It is as old as it is, although the activation has to lie behind the one before."""
+    first, second = await draft(api), await draft(api, new_for_s=DAY_S)
+    forced = WHY | {"force": True}
+    assert (await post(api, f"/v1/policies/{first}/activate", forced)).status_code == 200
+    api.clock.at = NOON - 5 * DAY
+    await previewed(api, database, second)
+
+    assert (await post(api, f"/v1/policies/{second}/activate", WHY)).status_code == 200
+
+
 async def test_of_several_previews_one_that_counts_is_enough(api: Site, database: Database) -> None:
     version = await draft(api)
     await previewed(api, database, version, at=NOON.isoformat())
