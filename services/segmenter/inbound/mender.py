@@ -151,9 +151,12 @@ class Mender:
 
     async def _is_decided(self, verdict: Verdict) -> bool:
         """Have the user's channel decided, should nobody have met it; False: it is not told apart."""
-        if verdict.rebuilt is None:
+        rebuilt, stored = verdict.rebuilt, verdict.found.stored
+        if rebuilt is None:
             return True
-        origin = verdict.rebuilt.profile.origin
+        origin = rebuilt.profile.origin
+        if verdict.partly and stored is not None and origin == stored.origin:
+            return True  # it is the row's own word, even where the channel was let go since
         channels = await self._places.room.admit([origin.channel])
         return channels.counted(origin) == origin
 

@@ -17,6 +17,7 @@ from tests.integration.segmenter import told_apart
 from tests.integration.segmenter.kit import Site, day, event, site_on
 from tests.integration.segmenter.rebuild_kit import rebuilt
 from tests.integration.segmenter.test_any_script import Crashing
+from tests.integration.segmenter.test_rebuild_short_log import lose
 from tests.integration.segmenter.test_reconciliation import recounted
 from tests.servers import Database
 
@@ -212,3 +213,22 @@ async def test_the_segmenters_role_decides_by_the_book_alone(site: Site, stateme
 
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await desk.connection.execute(statement)
+
+
+async def test_whom_the_log_lost_in_part_is_mended_where_an_operator_let_their_channel_go(
+    narrow: Site,
+) -> None:
+    """They stay where they are counted, for nobody knows their first event any more."""
+    await narrow.fold(by("junk", "a", 0, received=0), by("junk", "a", 20, received=20))
+    await narrow.fold(by("mail", "b", 20, received=20))
+    await lose(narrow, 10)
+    await narrow.owner.execute(
+        "UPDATE channels_book SET is_full = true; DELETE FROM channels WHERE channel = 'junk'"
+    )
+    await narrow.owner.execute("UPDATE users SET known_at = known_at - interval '1 day'")
+
+    said = await rebuilt(narrow, swap=True)
+
+    assert (said.status, said.end["left"], said.end["partly"]) == (0, 0, 1)
+    assert (await rebuilt(narrow)).differences == []
+    assert await new_users(narrow) == {"junk": 1, "mail": 1}
