@@ -117,7 +117,7 @@ class Scene:
     store: Store
     identities: Identities
     folded_until: FoldedUntil
-    channels: ChannelDesk = field(default_factory=ChannelDesk)
+    channels: ChannelDesk
 
 
 async def merge_users(claims: Sequence[Claim], locked: Locked, scene: Scene) -> Merged:

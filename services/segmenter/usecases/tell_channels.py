@@ -8,19 +8,14 @@ from services.segmenter.domain.origin import Origin
 Admit = Callable[[Collection[str]], Awaitable[Channels]]
 
 
-async def nobody_is_admitted(_: Collection[str]) -> Channels:
-    """Tell every channel apart: for those who need no bound."""
-    return Channels()
-
-
 class ChannelDesk:
     """The channels as one transaction knows them. `admit` has new ones decided, outside of it, for good.
 
     What is counted is asked of `least` first. If `decide` then says that something was decided, it is asked again.
     """
 
-    def __init__(self, channels: Channels | None = None, admit: Admit = nobody_is_admitted) -> None:
-        self._channels = channels or Channels()
+    def __init__(self, channels: Channels, admit: Admit) -> None:
+        self._channels = channels
         self._admit = admit
         self._met: set[str] = set()
 

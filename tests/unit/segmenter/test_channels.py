@@ -70,7 +70,7 @@ async def test_all_that_are_met_before_they_are_decided_are_decided_at_once() ->
 
 async def test_of_first_events_at_one_instant_the_least_of_what_is_counted_is_taken() -> None:
     """Not what the least of them is counted under: a merge has nothing else to compare."""
-    desk = ChannelDesk(Channels(["ads", "search"], is_full=True))
+    desk = ChannelDesk(Channels(["ads", "search"], is_full=True), Book(2).admit)
 
     assert desk.least([Origin("mail"), Origin("search")]) == Origin(OTHER)
     assert desk.least([Origin("zoo"), Origin("ads")]) == Origin("ads")
