@@ -232,3 +232,16 @@ async def test_whom_the_log_lost_in_part_is_mended_where_an_operator_let_their_c
     assert (said.status, said.end["left"], said.end["partly"]) == (0, 0, 1)
     assert (await rebuilt(narrow)).differences == []
     assert await new_users(narrow) == {"junk": 1, "mail": 1}
+
+
+@pytest.mark.parametrize("role", ["segmenter", "api", "alerts"])
+async def test_no_role_makes_lanes_read_the_channels_again_and_again(site: Site, role: str) -> None:
+    connection = await asyncpg.connect(getattr(site.database, role))
+    try:
+        await connection.execute("CREATE TEMP TABLE mine (id int)")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(
+                "CREATE TRIGGER mine AFTER INSERT ON mine EXECUTE FUNCTION channels_changed()"
+            )
+    finally:
+        await connection.close()

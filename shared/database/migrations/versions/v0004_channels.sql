@@ -55,6 +55,7 @@ BEGIN
     UPDATE channels_book SET version = gen_random_uuid(), is_full = entered < wanted;
 END $$;
 
-REVOKE EXECUTE ON FUNCTION admit_channels(text[], integer) FROM PUBLIC;
+-- Not even as a trigger on a temporary table of one's own.
+REVOKE EXECUTE ON FUNCTION channels_changed(), admit_channels(text[], integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION admit_channels(text[], integer) TO ebbtide_segmenter;
 GRANT SELECT ON channels, channels_book TO ebbtide_segmenter;
