@@ -1,11 +1,9 @@
 """Which channels are told apart: so many, the first that users came by; all others are counted as one."""
 
 from collections.abc import Collection
-from typing import Final
 
-from services.segmenter.domain.origin import UNKNOWN, Origin
+from services.segmenter.domain.origin import OTHER, UNKNOWN, Origin
 
-OTHER: Final = "other"
 # Told apart in any case, and none of the number.
 _ALWAYS = frozenset({UNKNOWN, OTHER})
 

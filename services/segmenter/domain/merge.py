@@ -8,7 +8,7 @@ from functools import reduce
 from services.segmenter.domain.active_days import ActiveDays
 from services.segmenter.domain.deadlines import next_deadline, standing
 from services.segmenter.domain.lifecycle import timeline
-from services.segmenter.domain.origin import Origin
+from services.segmenter.domain.origin import Origin, least
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.profile import Change, Profile
 from services.segmenter.domain.spans import Spans, coarser
@@ -51,7 +51,7 @@ def together(activities: Iterable[Activity], *, grain: timedelta) -> Activity:
         sum(one.event_count for one in each),
         max(one.known_at for one in each),
         reduce(ActiveDays.union, (one.days for one in each)),
-        min(one.origin for one in each if one.spans[0].start == first_seen),
+        least(one.origin for one in each if one.spans[0].start == first_seen),
     )
 
 

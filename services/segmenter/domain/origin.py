@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 UNKNOWN = "unknown"
+# What all channels are counted as that are not told apart.
+OTHER = "other"
 LONGEST_CHANNEL = 64
 
 
@@ -16,6 +18,18 @@ class Origin(NamedTuple):
 
     channel: str = UNKNOWN
     platform: str = UNKNOWN
+
+
+def least(origins: Iterable[Origin]) -> Origin:
+    """Return which of the origins of a user's first events they are counted under, where several name one.
+
+    The last of all is `other`: so it does not matter how the rest are decided once the least is told apart.
+    """
+    return min(origins, key=_rank)
+
+
+def _rank(origin: Origin) -> tuple[bool, Origin]:
+    return origin.channel == OTHER, origin
 
 
 class _Payload(msgspec.Struct):

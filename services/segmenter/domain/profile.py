@@ -9,7 +9,7 @@ from msgspec import structs
 from services.segmenter.domain.active_days import ActiveDays
 from services.segmenter.domain.deadlines import Deadline, next_deadline, standing
 from services.segmenter.domain.lifecycle import LIVE, Step, StepKey, timeline
-from services.segmenter.domain.origin import Origin
+from services.segmenter.domain.origin import Origin, least
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.spans import Logged, Span, Spans, add_instants, finer
 from services.segmenter.domain.transition import difference
@@ -270,14 +270,16 @@ def _parts(profile: Profile, arrivals: Arrivals) -> tuple[int, tuple[int, ...]]:
 
 
 def _origin(profile: Profile, arrivals: Arrivals) -> Origin:
-    """Return what the first of all events names; of several at that instant, the least."""
+    """Return what the first of all events names; of several at that instant, the `least`."""
     if arrivals.origin is None:
         return profile.origin
     earliest = min(arrivals.instants)
     if earliest < profile.first_seen:
         return arrivals.origin
     return (
-        min(profile.origin, arrivals.origin) if earliest == profile.first_seen else profile.origin
+        least((profile.origin, arrivals.origin))
+        if earliest == profile.first_seen
+        else profile.origin
     )
 
 

@@ -11,7 +11,7 @@ import asyncpg
 from services.segmenter.domain.channels import Channels
 from services.segmenter.domain.funnel import Funnels
 from services.segmenter.domain.lifecycle import Step
-from services.segmenter.domain.origin import Origin, origin_of
+from services.segmenter.domain.origin import Origin, least, origin_of
 from services.segmenter.domain.rebuilding import Reach, Row, Times
 from services.segmenter.domain.replay import Deed
 from services.segmenter.outbound import user_rows
@@ -205,7 +205,7 @@ class PostgresSnapshot:
         for user_id, at, received_at, payload in rows:
             first = First(user_id, at, received_at)
             origin = self._channels.counted(origin_of(payload.encode()))
-            found[first] = min(origin, found.get(first, origin))
+            found[first] = least((origin, found.get(first, origin)))
         return found
 
     async def funnels(self) -> Defined:

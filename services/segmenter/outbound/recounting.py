@@ -12,7 +12,7 @@ from services.segmenter.domain.active_days import ActiveDays
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.counters import DAY, MONTH, OLDEST_DAY, OLDEST_WEEK, WEEK
 from services.segmenter.domain.deadlines import Deadline
-from services.segmenter.domain.origin import Origin, origin_of
+from services.segmenter.domain.origin import Origin, least, origin_of
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.reconciling import Activity, UserRecord
 from services.segmenter.domain.spans import Span
@@ -91,7 +91,7 @@ class Recounting:
         for user_id, payload in rows:
             origin = channels.counted(origin_of(payload.encode()))
             origins.setdefault(root_of[user_id], []).append(origin)
-        return {root: Activity(of_user, min(origins[root])) for root, of_user in instants.items()}
+        return {root: Activity(of_user, least(origins[root])) for root, of_user in instants.items()}
 
     async def _active_cells(self, period: str) -> list[RecountedCells]:
         start = await self._value(sql.RANDOM_PERIOD, period)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.counters import Cells
-from services.segmenter.domain.origin import Origin
+from services.segmenter.domain.origin import Origin, least
 from services.segmenter.domain.rebuilding import Found, Row, Times, Verdict, judge, policies_of
 from services.segmenter.domain.replay import Deed, Replay, Replayed, count_share, steps_of
 from services.segmenter.usecases.rebuild_ports import CellDifference, First, Shadow, Snapshot
@@ -228,4 +228,5 @@ async def compare_cells(
 
 
 def _least(replay: "_Replays", origins: Mapping[First, Origin]) -> Origin:
-    return min((origins[first] for first in replay.firsts if first in origins), default=Origin())
+    named = [origins[first] for first in replay.firsts if first in origins]
+    return least(named) if named else Origin()

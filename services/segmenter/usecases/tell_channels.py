@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from services.segmenter.domain.channels import Channels
-from services.segmenter.domain.origin import Origin
+from services.segmenter.domain.origin import Origin, least
 
 Admit = Callable[[Collection[str]], Awaitable[Channels]]
 
@@ -23,12 +23,12 @@ class ChannelDesk:
         """Return what a user is counted under of whose first events these are the origins: the least of them."""
         channels = self._channels
         if channels.is_full:
-            return min(map(channels.counted, origins))
+            return least(map(channels.counted, origins))
         named = list(origins)
         for each in named:
             if channels.is_undecided(each.channel):
                 self._met.add(each.channel)
-        return min(named)
+        return least(named)
 
     async def decide(self) -> bool:
         """Have the channels decided that were met and are not yet; say whether there were any."""

@@ -200,6 +200,19 @@ async def test_a_channel_that_only_the_log_knows_is_decided_when_its_user_is_men
     assert sorted(await told_apart.channels(narrow.owner)) == ["ads", "mail"]
 
 
+async def test_who_was_counted_before_all_their_channels_were_decided_stays_so(
+    narrow: Site,
+) -> None:
+    """As users of a database from before there was a bound: it told apart what rows say, not what events say."""
+    await narrow.fold(by("search", "a", 1), by("zoo", "a", 1))
+    await narrow.owner.execute("DELETE FROM channels WHERE channel = 'zoo'")
+
+    await narrow.fold(by("mail", "b"), by("ads", "c"))
+
+    assert await told_apart.channels(narrow.owner) == ["search", "ads"]
+    await nothing_differs(narrow)
+
+
 @pytest.mark.parametrize(
     "statement",
     [

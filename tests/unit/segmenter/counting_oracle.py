@@ -57,7 +57,7 @@ def recount(
 
 def first_origin(deeds: Sequence[Did]) -> Origin:
     """Return the origin of the earliest event; of several at one instant the smallest."""
-    return min((each.at, each.origin) for each in deeds)[1]
+    return min((each.at, each.origin.channel == "other", each.origin) for each in deeds)[2]
 
 
 @cache

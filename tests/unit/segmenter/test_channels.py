@@ -5,8 +5,8 @@ from collections.abc import Collection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.segmenter.domain.channels import OTHER, Channels
-from services.segmenter.domain.origin import UNKNOWN, Origin
+from services.segmenter.domain.channels import Channels
+from services.segmenter.domain.origin import OTHER, UNKNOWN, Origin, least
 from services.segmenter.usecases.tell_channels import ChannelDesk
 
 names = st.sampled_from(["ads", "mail", "search", "shop", OTHER, UNKNOWN])
@@ -68,11 +68,21 @@ async def test_all_that_are_met_before_they_are_decided_are_decided_at_once() ->
     assert not await desk.decide()
 
 
+@given(st.sets(names), st.lists(origins, min_size=1))
+def test_how_the_others_are_decided_does_not_matter_once_the_least_is_told_apart(
+    apart: set[str], named: list[Origin]
+) -> None:
+    """As where users were counted under the least before anybody decided about channels."""
+    channels = Channels({*apart, least(named).channel}, is_full=True)
+
+    assert least(map(channels.counted, named)) == least(named)
+
+
 async def test_of_first_events_at_one_instant_the_least_of_what_is_counted_is_taken() -> None:
     """Not what the least of them is counted under: a merge has nothing else to compare."""
     desk = ChannelDesk(Channels(["ads", "search"], is_full=True), Book(2).admit)
 
-    assert desk.least([Origin("mail"), Origin("search")]) == Origin(OTHER)
+    assert desk.least([Origin("mail"), Origin("search")]) == Origin("search")
     assert desk.least([Origin("zoo"), Origin("ads")]) == Origin("ads")
 
 
