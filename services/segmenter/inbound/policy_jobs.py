@@ -103,9 +103,11 @@ class ApplyPolicy:
         book, store = self._books(transaction), self._stores(transaction)
         policies = await store.policies()
         version = int(job.argument["version"])
-        finer = policies.grain < policies.known_to(version - 1).grain
-        limit = max(1, min(CHUNK_OF_LOG if finer else CHUNK, int(self._rate)))
-        page = await book.outdated(version, behind=cursor.behind or "", limit=limit)
+        look = partial(book.outdated, version, behind=cursor.behind or "")
+        page = await look(limit=max(1, min(CHUNK, int(self._rate))))
+        # Not by the version before: its own job may have failed, or was cancelled.
+        if page.oldest is not None and policies.grain < policies.known_to(page.oldest).grain:
+            page = await look(limit=max(1, min(CHUNK_OF_LOG, int(self._rate))))
         result = dict(job.result or {"users": 0, "transitions": 0})
         if page.looked_at == 0:
             return Stepped(None, job.done, job.done, result)

@@ -22,14 +22,16 @@ SELECT version, new_for, silent_after, churned_after, returned_for FROM policies
 
 _OUTDATED = f"""
 WITH page AS (
-    SELECT user_id, policy_version < $1 AND merged_into IS NULL AS outdated, {user_rows.SPANS} AS spans
+    SELECT user_id, policy_version, policy_version < $1 AND merged_into IS NULL AS outdated,
+           {user_rows.SPANS} AS spans
     FROM users WHERE user_id > $2 ORDER BY user_id LIMIT $3
 ), taken AS (
     SELECT *, row_number() OVER by_id AS place, sum(spans) FILTER (WHERE outdated) OVER by_id AS so_far
     FROM page WINDOW by_id AS (ORDER BY user_id)
 )
 SELECT count(*) AS looked_at, COALESCE(max(user_id), '') AS last,
-       COALESCE(array_agg(user_id) FILTER (WHERE outdated), '{{}}') AS user_ids
+       COALESCE(array_agg(user_id) FILTER (WHERE outdated), '{{}}') AS user_ids,
+       min(policy_version) FILTER (WHERE outdated) AS oldest
 FROM taken WHERE place = 1 OR coalesce(so_far, 0) <= {user_rows.MOST_SPANS}
 """  # noqa: S608  constants only
 
@@ -77,7 +79,7 @@ class PostgresPolicyBook:
         with translated():
             row = await self._connection.fetchrow(_OUTDATED, version, behind, limit)
         assert row is not None  # noqa: S101  an aggregate
-        return Outdated(row["looked_at"], row["last"], row["user_ids"])
+        return Outdated(row["looked_at"], row["last"], row["user_ids"], row["oldest"])
 
     async def watermarks(self) -> Mapping[int, datetime | None]:
         with translated():

@@ -11,11 +11,15 @@ from services.segmenter.domain.profile import Profile
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """Some users in the order of their ids: how many were looked at up to `last`, and who is outdated."""
+    """Some users in the order of their ids: how many were looked at up to `last`, and who is outdated.
+
+    `oldest`: the oldest policy that was the last to touch one of these; None: nobody is outdated.
+    """
 
     looked_at: int
     last: str
     user_ids: Sequence[str]
+    oldest: int | None
 
 
 class PolicyBook(Protocol):

@@ -13,7 +13,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.segmenter.domain.calendar import Calendar
-from services.segmenter.inbound.policy_jobs import APPLY, PREVIEW, ApplyPolicy, PreviewPolicy
+from services.segmenter.inbound.policy_jobs import (
+    APPLY,
+    CHUNK_OF_LOG,
+    PREVIEW,
+    ApplyPolicy,
+    PreviewPolicy,
+)
 from services.segmenter.outbound import job_store
 from services.segmenter.outbound.policy_book import PostgresPolicyBook
 from services.segmenter.outbound.profile_store import PostgresStore
@@ -172,6 +178,24 @@ async def test_nothing_is_written_of_a_user_beyond_the_watermark_of_their_partit
     assert await site.history() == [(START, "new")]
     await site.sweep(day(7))
     assert await site.history() == [(START, "new"), (day(6.5), "silent")]
+
+
+async def test_who_waits_for_an_activation_whose_job_was_cancelled_is_asked_about_a_few_at_a_time(
+    site: Site,
+) -> None:
+    """The log is asked for the silences of the policy that was rolled back."""
+    await site.fold(*(event(f"u{each}", at) for each in range(120) for at in (START, day(6))))
+    mistaken = await activate(site, 2, STRICT, at=day(7))
+    undoing = await activate(site, 3, FIRST, at=day(8))
+    assert await site.owner.fetchval("SELECT cancel_job($1, 'ann', $2)", mistaken, day(8))
+
+    pages = []
+    async with worker(site) as one:
+        while (stepped := await one.step(undoing, now=day(8))) and stepped.cursor:
+            pages.append(stepped.work)
+
+    assert [each for each in pages if each] == [CHUNK_OF_LOG, 120 - CHUNK_OF_LOG]
+    assert await versions(site) == {3: 120}
 
 
 async def test_users_with_very_many_spans_are_brought_up_a_few_at_a_time(site: Site) -> None:
