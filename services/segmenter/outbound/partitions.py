@@ -40,6 +40,8 @@ class Partitions:
 
     async def policies(self) -> Policies:
         """Return the policies as first read, or as read again after `forget`."""
+        if self._policies is not None:  # every batch asks: it waits for nobody's partition
+            return self._policies
         async with self._turn:
             if self._policies is None:
                 self._policies = await PostgresStore(await self._connected()).policies()
@@ -93,7 +95,9 @@ class Partitions:
     async def admit(self, channels: Collection[str]) -> Channels:
         """Have them decided, and return those that are told apart now. Raises StoreUnavailable.
 
-        A lane waits for this inside its transaction. Nobody who holds the book waits for anything of a lane's.
+        A lane waits for this inside its transaction. Nobody who holds the book waits for anything of a lane's. Where
+        the turn is somebody's whose partition takes seconds, the server ends the transaction: it is begun anew, and
+        finds this decided.
         """
         async with self._turn:
             known = self._channels

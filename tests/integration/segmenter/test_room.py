@@ -9,7 +9,8 @@ import pytest
 from services.segmenter.outbound.partitions import Partitions
 from services.segmenter.outbound.profile_store import _room_wanted
 from services.segmenter.usecases.ports import NoRoomYet
-from tests.integration.segmenter.kit import START, Site, day, event
+from tests.integration.lanes.kit import until
+from tests.integration.segmenter.kit import START, Site, day, event, lanes_waiting
 
 pytestmark = pytest.mark.postgres
 
@@ -77,6 +78,20 @@ async def test_time_that_finds_no_month_for_a_step_has_it_at_the_second_try(site
     await site.sweep(day(120))
 
     assert await site.history() == [(START, "new"), (day(7), "silent"), (day(100), "churned")]
+
+
+async def test_who_needs_no_new_room_does_not_wait_for_those_who_do(site: Site) -> None:
+    await site.fold(event("u", START))
+    async with site.owner.transaction():
+        await site.owner.execute("SELECT pg_advisory_xact_lock(hashtext('ebbtide.partitions'))")
+        making = asyncio.create_task(site.room.ensure(days=[day(9).date()], months=[]))
+        await until(lambda: lanes_waiting(site, 1))
+
+        await site.fold(event("v", START))
+
+        assert not making.done()
+    await making
+    assert await site.history("v") == [(START, "new")]
 
 
 async def test_a_failed_batch_leaves_nothing_behind(site: Site) -> None:
