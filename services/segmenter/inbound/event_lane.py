@@ -80,14 +80,7 @@ class EventLane:
     async def apply(self, connection: Connection, batch: Batch) -> Applied:
         store = self._store(connection)
         decoded = self._of(batch)
-        occasion = Occasion(
-            batch.part,
-            batch.now,
-            batch.watermark,
-            self._live_window,
-            self._calendar,
-            counts=self._counts,
-        )
+        occasion = self._occasion(batch)
         try:
             rules = await store.rules()
             self._stand_by_the_zone(rules.zone)
@@ -124,6 +117,16 @@ class EventLane:
             unswept=swept is None,
             gives_way=self._sweeps.gives_way(at=self._loop_time()),
             after_commit=[partial(self._tell, batch, decoded, folded, swept)],
+        )
+
+    def _occasion(self, batch: Batch) -> Occasion:
+        return Occasion(
+            batch.part,
+            batch.now,
+            batch.watermark,
+            self._live_window,
+            self._calendar,
+            counts=self._counts,
         )
 
     def _stand_by_the_zone(self, zone: str | None) -> None:
