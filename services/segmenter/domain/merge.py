@@ -51,7 +51,7 @@ def together(activities: Iterable[Activity], *, grain: timedelta) -> Activity:
         sum(one.event_count for one in each),
         max(one.known_at for one in each),
         reduce(ActiveDays.union, (one.days for one in each)),
-        least(one.origin for one in each if one.spans[0].start == first_seen),
+        least([one.origin for one in each if one.spans[0].start == first_seen]),
     )
 
 

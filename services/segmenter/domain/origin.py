@@ -1,6 +1,6 @@
 """Where a user came from and on what: the channel and platform that their first event names."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -20,12 +20,12 @@ class Origin(NamedTuple):
     platform: str = UNKNOWN
 
 
-def least(origins: Iterable[Origin]) -> Origin:
+def least(origins: Sequence[Origin]) -> Origin:
     """Return which of the origins of a user's first events they are counted under, where several name one.
 
     The last of all is `other`: so it does not matter how the rest are decided once the least is told apart.
     """
-    return min(origins, key=_rank)
+    return origins[0] if len(origins) == 1 else min(origins, key=_rank)
 
 
 def _rank(origin: Origin) -> tuple[bool, Origin]:

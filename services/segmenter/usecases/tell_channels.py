@@ -23,7 +23,7 @@ class ChannelDesk:
         """Return what a user is counted under of whose first events these are the origins: the least of them."""
         channels = self._channels
         if channels.is_full:
-            return least(map(channels.counted, origins))
+            return least([channels.counted(each) for each in origins])
         named = list(origins)
         for each in named:
             if channels.is_undecided(each.channel):

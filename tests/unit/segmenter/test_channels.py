@@ -75,7 +75,7 @@ def test_how_the_others_are_decided_does_not_matter_once_the_least_is_told_apart
     """As where users were counted under the least before anybody decided about channels."""
     channels = Channels({*apart, least(named).channel}, is_full=True)
 
-    assert least(map(channels.counted, named)) == least(named)
+    assert least([channels.counted(each) for each in named]) == least(named)
 
 
 async def test_of_first_events_at_one_instant_the_least_of_what_is_counted_is_taken() -> None:
