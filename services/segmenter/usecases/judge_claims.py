@@ -24,8 +24,6 @@ MOST_TOGETHER = 10_000
 # Nor are users torn apart of whom there are so many events: all are read in the batch's transaction, and one
 # that takes too long is cut off, however often it is tried.
 MOST_EVENTS = 20_000
-# Of more claims that hang together, the users are not locked before one of them is overturned.
-MOST_LOCKED_AHEAD = 2_000
 
 
 class Claims(Protocol):
@@ -130,10 +128,11 @@ async def ids_concerned(claims: Iterable[Claim], *, stored: Claims) -> set[str]:
     """Return the ids that the claims are about, and those that hang together with them as far as is known.
 
     A claim may overturn others, and then all of these are locked. Not before it is told that it does: whoever locks
-    some users, and more of them later, meets others who do so the other way round, and one of both is cut off.
+    some users, and more of them later, meets others who do so the other way round, and one of both is cut off. Where
+    they are more than may be overturned, no claim of them locks any more.
     """
     ids = ids_in(claims)
-    found = await stored.connected(ids, limit=MOST_LOCKED_AHEAD) if ids else ()
+    found = await stored.connected(ids, limit=MOST_TOGETHER) if ids else ()
     return ids.union(*(each.pair for each in found or ()))
 
 
