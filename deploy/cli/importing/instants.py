@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from deploy.cli.exits import Failed
+from shared.instants import read_iso
 
 ISO, SECONDS, MILLISECONDS = "iso", "seconds", "milliseconds"
 _PER_S = {SECONDS: 1, MILLISECONDS: 1_000}
@@ -52,7 +53,7 @@ class InstantReader:
                 return self._of_number(float(text))
             except ValueError:
                 raise NoInstant(f"{_shown(text)} is no number of {self.form}") from None
-        return self._parsed(text, datetime.fromisoformat if self.form == ISO else self._of_pattern)
+        return self._parsed(text, read_iso if self.form == ISO else self._of_pattern)
 
     def _of_pattern(self, text: str) -> datetime:
         return datetime.strptime(text, self.form)  # noqa: DTZ007  its zone follows

@@ -1,8 +1,9 @@
 """When an event really happened, given that the client's clock may be wrong."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from shared.instants import read_iso
 
 # Shorter than this it is the network's delay, not a wrong clock. Left alone, so that an event that is sent
 # again has the same timestamp again.
@@ -75,22 +76,12 @@ def looks_like_seconds(written: object, read: datetime) -> bool:
 
 
 def _parse_text(text: str) -> datetime | None:
-    text, later = _within_the_clock(text)
     try:
-        return _in_utc(datetime.fromisoformat(text) + later)
+        return _in_utc(read_iso(text))
     except OverflowError:
         return _LAST
     except ValueError:
         return None
-
-
-def _within_the_clock(text: str) -> tuple[str, timedelta]:
-    """Return the time without the hour 24 or the second 60, which Python lacks, and what to add for it."""
-    if midnight := _END_OF_DAY.fullmatch(text):
-        return f"{midnight[1]}00{midnight[2]}", timedelta(days=1)
-    if leap := _LEAP_SECOND.fullmatch(text):
-        return f"{leap[1]}59{leap[2]}", timedelta(seconds=1)
-    return text, timedelta()
 
 
 def _without_skew(
@@ -118,9 +109,5 @@ def _in_utc(instant: datetime) -> datetime:
         return _LAST if instant.year > _FIRST_YEAR else _FIRST
 
 
-_END_OF_DAY = re.compile(r"([0-9W-]+[Tt ])24((?::?00){0,2}(?:[.,]0+)?(?:[Zz]|[+-][0-9:]+)?)")
-_LEAP_SECOND = re.compile(
-    r"([0-9W-]+[Tt ][0-9]{2}:?[0-9]{2}:?)60(?:[.,][0-9]+)?((?:[Zz]|[+-][0-9:]+)?)"
-)
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)

@@ -44,6 +44,25 @@ def test_iso_times_without_an_offset_are_of_the_zone(
 
 
 @pytest.mark.parametrize(
+    ("written", "zone", "instant"),
+    [
+        ("2024-02-29T24:00:00Z", BERLIN, "2024-03-01T00:00:00"),
+        ("2016-12-31T23:59:60Z", BERLIN, "2017-01-01T00:00:00"),
+        ("2016-12-31T23:59:60.5+02:00", BERLIN, "2016-12-31T22:00:00"),
+        ("2024-02-29 24:00", BERLIN, "2024-02-29T23:00:00"),
+        # A day of 23 hours ends at its own midnight.
+        ("2024-03-31 24:00", BERLIN, "2024-03-31T22:00:00"),
+    ],
+)
+def test_the_end_of_a_day_and_a_leap_second_are_read_as_ingest_reads_them(
+    written: str, zone: str, instant: str
+) -> None:
+    found = instant_reader("iso", zone).read(written)
+
+    assert found == datetime.fromisoformat(instant).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
     ("form", "written", "instant"),
     [
         ("seconds", 1_709_294_400, "2024-03-01T12:00:00"),
@@ -65,6 +84,8 @@ def test_other_forms_are_read_as_they_are_named(form: str, written: object, inst
     [
         ("iso", "never", "'never' is no ISO 8601 time; --timestamp-format takes"),
         ("iso", "1709294400", "is no ISO 8601 time"),
+        ("iso", "2024-02-29T24:30Z", "is no ISO 8601 time"),
+        ("iso", "9999-12-31T24:00", "lies outside the calendar"),
         ("iso", 1_709_294_400, "looks like seconds: say --timestamp-format seconds"),
         ("iso", True, "is no text and no number"),
         ("iso", ["2024"], "is no text and no number"),
