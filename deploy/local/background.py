@@ -13,6 +13,7 @@ import psutil
 
 from deploy.local import children
 from deploy.local.errors import DidNotStart, LocalError
+from deploy.local.say import say
 from deploy.local.state import ROOT, State
 
 START_S = 600.0  # a first start downloads
@@ -79,15 +80,15 @@ def stop(state: State) -> int:
     """Ask the supervisor to stop and wait until it has. Raises LocalError when it does not."""
     holder = state.holder()
     if holder is None:
-        print(f"Ebbtide does not run from {state.directory}")
+        say(f"Ebbtide does not run from {state.directory}")
         return 0
-    print("stopping …", flush=True)
+    say("stopping …")
     with suppress(ProcessLookupError):
         os.kill(holder, signal.SIGTERM)
     # It lets go of the directory as the last thing that it does, and is a process for a moment longer.
     if not _wait(lambda: state.holder() != holder and _is_gone(holder), STOP_S):
         raise LocalError(f"process {holder} did not stop within {STOP_S:.0f} s")
-    print("stopped")
+    say("stopped")
     return 0
 
 
@@ -103,8 +104,7 @@ def _show_until_up(state: State, child: subprocess.Popen[bytes], log: Path) -> i
 
         def settled() -> bool:
             up = child.poll() is not None or state.read_run() is not None
-            sys.stdout.write(shown.read())
-            sys.stdout.flush()
+            say(shown.read(), end="")
             return up
 
         if not _wait(settled, START_S):

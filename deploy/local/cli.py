@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from deploy.local import background, clockwork
 from deploy.local.errors import AlreadyRunning, LocalError, explain_refusal
 from deploy.local.postgres import LocalPostgres
+from deploy.local.say import say
 from deploy.local.state import State, state_directory
 from deploy.local.status import print_status
 from deploy.local.supervisor import Supervisor
@@ -52,7 +53,7 @@ def _run(state: State, asked: argparse.Namespace) -> int:
 
 def _say_what_runs(state: State) -> int:
     if state.read_run() is not None:
-        print("Ebbtide is up already.")
+        say("Ebbtide is up already.")
     return print_status(state)
 
 
@@ -69,7 +70,7 @@ def _down(state: State, _asked: argparse.Namespace) -> int:
     _delete_demo(State(state.cdnow))
     LocalPostgres(state.postgres, port=0, password="").remove()
     state.remove()
-    print(f"deleted the data in {state.directory}")
+    say(f"deleted the data in {state.directory}")
     return 0
 
 
@@ -94,7 +95,7 @@ def _clock(state: State, asked: argparse.Namespace) -> int:
     elif asked.real:
         clockwork.refuse_going_back(path, SystemClock().now(), has_data=state.has_data())
         clockwork.release_clock(path)
-    print(clockwork.describe_clock(path))
+    say(clockwork.describe_clock(path))
     return 0
 
 

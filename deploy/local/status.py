@@ -8,6 +8,7 @@ import psutil
 from deploy.local import broker, children, postgres, services
 from deploy.local.clockwork import describe_clock
 from deploy.local.dsn import where
+from deploy.local.say import say
 from deploy.local.state import RunInfo, State
 
 _SERVERS = {"kafka": broker.leads, "postgres": postgres.takes_connections}
@@ -18,17 +19,17 @@ def print_status(state: State) -> int:
     """Print it; return 0 when everything is ready, 1 when something is not, 3 when nothing runs."""
     holder, info = state.holder(), state.read_run()
     if holder is None:
-        print(f"Ebbtide does not run from {state.directory}")
+        say(f"Ebbtide does not run from {state.directory}")
         return NOT_RUNNING
     if info is None:
-        print(f"Ebbtide is starting, as process {holder}; {state.logs}")
+        say(f"Ebbtide is starting, as process {holder}; {state.logs}")
         return 1
     rows = [_row(name, pid, info) for name, pid in info.pids.items()]
     for trouble, line in rows:
         mark = "NOT READY" if trouble else "ready"
-        print(f"  {mark:<10} {line}{f'  {trouble}' if trouble else ''}")
-    print(f"  {describe_clock(Path(info.clock_file))}")
-    print(f"  addresses and keys: {state.directory / 'run.json'}; logs: {state.logs}")
+        say(f"  {mark:<10} {line}{f'  {trouble}' if trouble else ''}")
+    say(f"  {describe_clock(Path(info.clock_file))}")
+    say(f"  addresses and keys: {state.directory / 'run.json'}; logs: {state.logs}")
     return 1 if any(trouble for trouble, _ in rows) else 0
 
 
