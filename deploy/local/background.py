@@ -27,7 +27,7 @@ def run_detached(state: State) -> int:
     log = state.log("supervisor")
     with log.open("wb") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "deploy.local", "run"],
+            [sys.executable, "-m", "deploy.local", "run", "--in-background"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

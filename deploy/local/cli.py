@@ -46,7 +46,10 @@ def _run(state: State, asked: argparse.Namespace) -> int:
         return background.run_detached(state)
     try:
         parent = os.getppid() if asked.with_parent else None
-        return Supervisor(state, verbose=asked.verbose, parent=parent).run()
+        supervisor = Supervisor(
+            state, verbose=asked.verbose, parent=parent, in_background=asked.in_background
+        )
+        return supervisor.run()
     except AlreadyRunning:  # another one was quicker, between the question and the lock
         return _say_what_runs(state)
 
@@ -115,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="start everything and watch over it")
     run.add_argument("--detach", action="store_true", help="go on in the background")
+    run.add_argument("--in-background", action="store_true", help=argparse.SUPPRESS)
     run.add_argument("--verbose", action="store_true", help="show every log line")
     run.add_argument("--with-parent", action="store_true", help="stop when the caller ends")
     run.set_defaults(command=_run)

@@ -28,8 +28,15 @@ class StopRequested(BaseException):
 class Supervisor:
     """One run. Everything happens on the main thread: children live as long as it does."""
 
-    def __init__(self, state: State, *, verbose: bool = False, parent: int | None = None) -> None:
-        """`parent`: the process without which this one stops."""
+    def __init__(
+        self,
+        state: State,
+        *,
+        verbose: bool = False,
+        parent: int | None = None,
+        in_background: bool = False,
+    ) -> None:
+        """`parent`: the process without which this one stops. `in_background`: no Ctrl-C reaches it."""
         self._state = state
         self._display = Display(total=STEPS)
         self._programs: dict[str, Program] = {}
@@ -37,6 +44,7 @@ class Supervisor:
         self._awaited: set[str] = set()  # started again, and not of use yet
         self._follower = LogFollower() if verbose else None
         self._parent = parent
+        self._in_background = in_background
         self._stopping = False
 
     def run(self) -> int:
@@ -80,7 +88,7 @@ class Supervisor:
         self._restarts = {name: Restarts(started_at=now) for name in self._programs}
         self._plan: Plan = plan
         self._display.say(describe_clock(self._state.clock_file))
-        self._display.say(welcome(plan, seconds=now - begun))
+        self._display.say(welcome(plan, seconds=now - begun, in_background=self._in_background))
         self._publish()  # last: who waits for it finds all said
 
     def _publish(self) -> None:

@@ -5,8 +5,9 @@ from deploy.local.plan import Plan
 _USER = "ada"
 
 
-def welcome(plan: Plan, *, seconds: float) -> str:
+def welcome(plan: Plan, *, seconds: float, in_background: bool = False) -> str:
     """Return the text."""
+    how = "`make stop` drains" if in_background else "Ctrl-C, or `make stop`, drains"
     return f"""
 Ebbtide is up after {seconds:.1f} s.
 
@@ -26,7 +27,7 @@ Read the user that it made:
 
   {read_line(plan)}
 
-Ctrl-C, or `make stop`, drains and stops everything in order.
+{how} and stops everything in order.
 """
 
 

@@ -198,6 +198,7 @@ async def test_a_run_in_the_background_outlives_its_command_and_stops_on_demand(
     begun = local.do("run", "--detach")
     assert begun.returncode == 0, begun.stdout + begun.stderr
     assert "curl " in begun.stdout
+    assert "Ctrl-C" not in begun.stdout
     info = RunInfo(**json.loads(local.run_file.read_text()))
     started = family(info.pids["supervisor"])
     stopped = local.do("stop")
