@@ -4,13 +4,14 @@ import asyncio
 import random
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import permutations
 from typing import Any
 
 import asyncpg
 import pytest
 
 from services.segmenter.outbound.identity_store import PostgresIdentities
-from services.segmenter.usecases.judge_claims import MOST_EVENTS
+from services.segmenter.usecases.judge_claims import MOST_EVENTS, MOST_TOGETHER
 from services.segmenter.usecases.sweep_deadlines import SWEEP_LIMIT
 from shared.contracts.codec import encode
 from shared.contracts.events import EventEnvelope
@@ -215,36 +216,59 @@ async def test_an_earlier_claim_that_comes_late_takes_the_visitor_to_its_first_u
     assert (moved["absorbed"], moved["from_user"], moved["into_user"]) == ("visitor", "bob", "ann")
 
 
+async def free_while_a_claim_waits_for(
+    site: Site, held: str, claim: EventEnvelope
+) -> Sequence[str]:
+    """Fold a claim while somebody holds a user; return who is not locked while it waits for that one."""
+    first, other = [await asyncpg.connect(site.database.owner) for _ in range(2)]
+    try:
+        holding = first.transaction()
+        await holding.start()
+        await first.execute("SELECT FROM users WHERE user_id = $1 FOR UPDATE", held)
+        folding = asyncio.create_task(site.fold(claim))
+        async with asyncio.timeout(30):
+            while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+        free = await other.fetch("SELECT user_id FROM users FOR UPDATE SKIP LOCKED")
+        await holding.rollback()
+        await folding
+    finally:
+        await first.close()
+        await other.close()
+    return sorted(row["user_id"] for row in free)
+
+
 async def test_a_claim_that_overturns_others_locks_all_whom_it_concerns_in_the_order_of_ids(
     site: Site,
 ) -> None:
     """Whoever holds some of them and waits for others meets a lane that does so the other way round."""
     await site.fold(event("visitor", day(0)), identify("zoe", "visitor", day(6)))
     await site.fold(alias("zoe", "bob", day(6)), event("xena", day(6)))
-    first, other = [await asyncpg.connect(site.database.owner) for _ in range(2)]
-    try:
-        holding = first.transaction()
-        await holding.start()
-        await first.execute("SELECT FROM users WHERE user_id = 'bob' FOR UPDATE")
-        folding = asyncio.create_task(
-            site.fold(identify("xena", "visitor", day(1), received_at=day(7)))
-        )
-        async with asyncio.timeout(30):
-            while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
 
-        later = ["visitor", "xena", "zoe"]
-        free = await other.fetch(
-            "SELECT user_id FROM users WHERE user_id = ANY($1) FOR UPDATE SKIP LOCKED", later
-        )
-        await holding.rollback()
-        await folding
-    finally:
-        await first.close()
-        await other.close()
+    claim = identify("xena", "visitor", day(1), received_at=day(7))
+    free = await free_while_a_claim_waits_for(site, "bob", claim)
 
-    assert sorted(row["user_id"] for row in free) == later
+    assert free == ["visitor", "xena", "zoe"]
     assert await homes(site) == {"visitor": "xena", "bob": "zoe", "xena": None, "zoe": None}
+
+
+async def test_all_are_locked_together_however_many_claims_they_hang_together_by(
+    site: Site,
+) -> None:
+    ids = [f"id-{number:02}" for number in range(50)]
+    pairs = list(permutations(ids, 2))
+    assert 2_000 < len(pairs) < MOST_TOGETHER
+    claims = [alias(*pair, day(2 + n / 1_000)) for n, pair in enumerate(pairs)]
+    await site.fold(*claims)
+    assert await site.count("identity_claims") == len(pairs)
+
+    # Among the last by their ids: locked before the first one, they would not be free.
+    claim = alias("id-48", "id-49", day(1), received_at=day(7))
+    free = await free_while_a_claim_waits_for(site, "id-00", claim)
+
+    assert free == ids[1:]
+    assert (await homes(site))["id-49"] == (await homes(site))["id-48"]
 
 
 async def test_what_the_log_no_longer_tells_apart_stays_together(site: Site) -> None:
