@@ -144,8 +144,8 @@ def _with_fewer_days(asked: Asked, today: date) -> Asked:
     end = asked.to or Period.DAY.following(today)
     first = asked.from_ or end - timedelta(days=_DAYS_OF_HOURS_SHOWN)
     if (end - first).days > MOST_DAYS_OF_HOURS:
-        raise refused("to", f"asks for the hours of more than {MOST_DAYS_OF_HOURS} days")
-    return asked.model_copy(update={"from_": first, "to": end})
+        raise refused(asked.blame(), f"asks for the hours of more than {MOST_DAYS_OF_HOURS} days")
+    return asked.model_copy(update={"from_": first})
 
 
 def _shown(

@@ -39,11 +39,20 @@ Day = Annotated[date, BeforeValidator(_iso_date), AfterValidator(in_product_time
 Groups = Annotated[int, Query(ge=1, le=100, description="groups of a page, where `by` is given")]
 
 
-class Range(BaseModel, extra="forbid"):
-    """The parameters that every such question takes. Days are those of the product's time zone."""
+class Days(BaseModel, extra="forbid"):
+    """Which days: from `from` up to, but not with, `to`. They are those of the product's time zone."""
 
     from_: Day | None = Field(None, alias="from")
     to: Day | None = None
+
+    def blame(self) -> str:
+        """Return the parameter that too long a range is due to: one that was given."""
+        return "from" if self.to is None else "to"
+
+
+class Range(Days):
+    """The parameters that every question for counted numbers takes."""
+
     by: By | None = None
     cursor: Cursor = None
     limit: Groups = 20
@@ -57,10 +66,16 @@ def periods_of(asked: Range, period: Period, *, today: date) -> list[date]:
     end = asked.to or today + _DAY
     first = asked.from_ or period.before(end - _DAY, _SHOWN[period] - 1)
     if end <= first:
-        raise refused("to", f"must lie after from ({first}), and is not shown itself")
+        raise _nothing_between(asked, first, today=today)
     if (end - first) // _shortest(period) > MOST_PERIODS:
-        raise refused("to", f"asks for more than {MOST_PERIODS} {period}s")
+        raise refused(asked.blame(), f"asks for more than {MOST_PERIODS} {period}s")
     return starts(period, first, min(end, today + _DAY))
+
+
+def _nothing_between(asked: Days, first: date, *, today: date) -> Problem:
+    if asked.to is None:
+        return refused("from", f"must not lie after today ({today}) where to is not given")
+    return refused("to", f"must lie after from ({first}), and is not shown itself")
 
 
 def _shortest(period: Period) -> timedelta:
@@ -72,7 +87,7 @@ def check_size(asked: Range, *, numbers: int, most: int) -> None:
     groups = 1 if asked.by is None else asked.limit
     if numbers * groups > most:
         one_is_too_many = numbers > most
-        field, rather = ("to", "fewer days") if one_is_too_many else ("limit", "fewer groups")
+        field, rather = (asked.blame(), "fewer days") if one_is_too_many else ("limit", "fewer groups")
         raise refused(field, f"asks for {numbers * groups} numbers; at most {most}: {rather}")
 
 

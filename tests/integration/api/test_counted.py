@@ -264,6 +264,8 @@ async def test_without_a_range_the_last_30_days_are_shown(api: Site, path: str) 
     [
         ({"from": "2026-03-01", "to": "2026-03-01"}, "to", "must lie after from"),
         ({"from": "2024-01-01", "to": "2026-03-01"}, "to", "more than 400 days"),
+        ({"from": "2024-01-01"}, "from", "more than 400 days"),
+        ({"from": "2026-03-02"}, "from", "must not lie after today (2026-03-01)"),
         ({"from": "1772323200"}, "from", "is not a date such as 2026-11-24"),
         ({"from": "2026-02-30"}, "from", "is not a date"),
         ({"to": "1969-12-31"}, "to", "outside the years 1970 to 2199"),
@@ -290,12 +292,19 @@ async def test_a_question_that_can_not_be_answered_is_refused_by_field_and_reaso
     ("path", "given", "field"),
     [
         ("/v1/activity", {"by": "channel", "limit": 100, "from": "2025-03-01"}, "limit"),
-        ("/v1/retention", {"oldest": 400, "from": "2025-09-01"}, "to"),
+        ("/v1/retention", {"oldest": 400, "from": "2025-09-01"}, "from"),
+        ("/v1/retention", {"oldest": 400, "from": "2025-09-01", "to": "2026-03-01"}, "to"),
         # Fewer groups would not help: one alone has too many.
-        ("/v1/retention", {"by": "channel", "oldest": 400, "from": "2025-09-01", "limit": 1}, "to"),
+        (
+            "/v1/retention",
+            {"by": "channel", "oldest": 400, "from": "2025-09-01", "limit": 1},
+            "from",
+        ),
         ("/v1/retention", {"period": "week", "oldest": 58}, "oldest"),
         ("/v1/retention", {"period": "month"}, "period"),
-        ("/v1/flows", {"per": "hour", "from": "2026-01-01"}, "to"),
+        ("/v1/flows", {"per": "hour", "from": "2026-01-01"}, "from"),
+        ("/v1/flows", {"per": "hour", "from": "2026-01-01", "to": "2026-02-15"}, "to"),
+        ("/v1/flows", {"per": "hour", "from": "2026-03-02"}, "from"),
         ("/v1/flows", {"per": "hour", "by": "channel", "from": "2026-02-15"}, "limit"),
         ("/v1/flows", {"by": "channel", "from": "2026-01-01"}, "limit"),
         ("/v1/flows", {"per": "week"}, "per"),
