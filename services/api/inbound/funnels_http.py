@@ -8,9 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
+from services.api.domain import periods
 from services.api.domain.funnels import MOST_DAYS, FunnelDay, FunnelView, percent, share, total
 from services.api.inbound.answers import Ages, Answer, NoParameters
 from services.api.inbound.funnel_models import FunnelStep
+from services.api.inbound.ranges import Days, refused
 from services.api.usecases.ports import Snapshot, Snapshots
 from shared.http.problems import Problem, answers
 
@@ -87,13 +89,6 @@ class Conversions(Answer):
     total: Total
 
 
-class Asked(BaseModel, extra="forbid"):
-    """Which days: from `from` up to, but not with, `to`."""
-
-    from_: date | None = Field(None, alias="from")
-    to: date | None = None
-
-
 def funnels_router(snapshots: Snapshots, ages: Ages, *, reader: Callable[..., object]) -> APIRouter:
     router = APIRouter(tags=["funnels"], dependencies=[Depends(reader)])
 
@@ -114,12 +109,14 @@ def funnels_router(snapshots: Snapshots, ages: Ages, *, reader: Callable[..., ob
         return OneFunnel(**shown(found).model_dump(), **age)
 
     @router.get("/v1/funnels/{funnel_id}/conversions", responses=answers(HTTPStatus.NOT_FOUND))
-    async def get_conversions(funnel_id: FunnelId, asked: Annotated[Asked, Query()]) -> Conversions:
+    async def get_conversions(funnel_id: FunnelId, asked: Annotated[Days, Query()]) -> Conversions:
         """Return how many users got how far: without `from`, of the last 30 days before `to`."""
         async with snapshots.open() as snapshot:
             found = await _known(snapshot, funnel_id)
+            if asked.from_ is not None:
+                zone = await snapshot.counters.zone()
+                _check_days(asked.from_, asked, today=periods.today(ages.now(), zone))
             first = asked.from_ or await _first_shown(snapshot, found, asked.to)
-            _check_days(first, asked)
             days = await snapshot.funnel_days(found, first=first, end=asked.to)
             age = await ages.of(snapshot)
         return _conversions(found, days[:MOST_DAYS], age)
@@ -156,23 +153,16 @@ def unknown_funnel() -> Problem:
 
 async def _first_shown(snapshot: Snapshot, shown: FunnelView, end: date | None) -> date | None:
     latest = end or await snapshot.latest_funnel_day(shown.funnel_id)
-    try:
-        return latest and latest - timedelta(days=DAYS_SHOWN - (end is None))
-    except OverflowError:  # the calendar begins later than that
-        return None
+    return latest and latest - timedelta(days=DAYS_SHOWN - (end is None))
 
 
-def _check_days(first: date | None, asked: Asked) -> None:
-    if first is None or asked.to is None:
-        return
-    if asked.to <= first:
-        raise _bad_to("must lie after from, and is not shown itself")
-    if (asked.to - first).days > MOST_DAYS:
-        raise _bad_to(f"lies more than {MOST_DAYS} days after from")
-
-
-def _bad_to(reason: str) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", f"to: {reason}", field="to")
+def _check_days(first: date, asked: Days, *, today: date) -> None:
+    """Refuse what has too many days, or none. Without `to` they end with today. Raises Problem."""
+    if asked.to is not None and asked.to <= first:
+        raise refused("to", f"must lie after from ({first}), and is not shown itself")
+    end = asked.to or today + timedelta(days=1)
+    if (end - first).days > MOST_DAYS:
+        raise refused(asked.blame(), f"asks for more than {MOST_DAYS} days")
 
 
 def _conversions(

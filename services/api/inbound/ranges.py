@@ -87,7 +87,9 @@ def check_size(asked: Range, *, numbers: int, most: int) -> None:
     groups = 1 if asked.by is None else asked.limit
     if numbers * groups > most:
         one_is_too_many = numbers > most
-        field, rather = (asked.blame(), "fewer days") if one_is_too_many else ("limit", "fewer groups")
+        field, rather = (
+            (asked.blame(), "fewer days") if one_is_too_many else ("limit", "fewer groups")
+        )
         raise refused(field, f"asks for {numbers * groups} numbers; at most {most}: {rather}")
 
 

@@ -286,23 +286,31 @@ async def test_days_are_those_from_the_first_and_before_the_last(api: Site, rows
     assert await shown() == ("2026-03-11", "2026-04-09", 30)
     assert await shown(to="2026-04-05") == ("2026-03-06", "2026-04-04", 30)
     assert await shown(**{"from": "2026-04-01"}) == ("2026-04-01", "2026-04-09", 9)
+    assert await shown(**{"from": "20260401"}) == ("2026-04-01", "2026-04-09", 9)
+    assert await shown(**{"from": "2025-01-26"}) == ("2026-03-01", "2026-04-09", 40)
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("asked", "field", "reason"),
     [
-        ({"from": "yesterday"}, "from"),
-        ({"to": "2026-02-30"}, "to"),
-        ({"from": "2026-03-02", "to": "2026-03-02"}, "to"),
-        ({"from": "2026-03-02", "to": "2028-03-02"}, "to"),
-        ({"since": "2026-03-02"}, "since"),
+        ({"from": "yesterday"}, "from", "is not a date such as 2026-11-24"),
+        ({"from": "0"}, "from", "is not a date"),
+        ({"from": "86400", "to": "172800"}, "from", "is not a date"),
+        ({"to": "1772323200"}, "to", "is not a date"),
+        ({"to": "2026-02-30"}, "to", "is not a date"),
+        ({"to": "0001-01-02"}, "to", "outside the years 1970 to 2199"),
+        ({"from": "2026-03-02", "to": "2026-03-02"}, "to", "must lie after from"),
+        ({"from": "2026-03-02", "to": "2028-03-02"}, "to", "more than 400 days"),
+        ({"from": "2025-01-25"}, "from", "more than 400 days"),  # the 401st with today
+        ({"since": "2026-03-02"}, "since", "not permitted"),
     ],
 )
 async def test_days_that_make_no_sense_are_refused(
-    api: Site, rows: Rows, asked: dict[str, str], field: str
+    api: Site, rows: Rows, asked: dict[str, str], field: str, reason: str
 ) -> None:
     problem = await api.refused(f"/v1/funnels/{await rows.funnel()}/conversions", **asked)
 
+    assert reason in problem["detail"]
     assert (problem["code"], problem["field"]) == ("invalid_parameter", field)
 
 
