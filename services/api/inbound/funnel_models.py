@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field, PlainValidator, StrictInt, WithJsonSchema
 
 from services.api.domain.funnels import (
     FEWEST_STEPS,
@@ -12,6 +12,7 @@ from services.api.domain.funnels import (
     SHORTEST_WINDOW_S,
 )
 from services.api.inbound.answers import Text, Words
+from services.api.inbound.json_bodies import OR_WITH_A_POINT
 from shared.vocabulary import EventType
 
 Scalar = str | int | float | bool
@@ -65,7 +66,9 @@ class FunnelToDefine(BaseModel, extra="forbid"):
 
     name: Words
     steps: list[FunnelStep] = Field(min_length=FEWEST_STEPS, max_length=MOST_STEPS)
-    window_s: int = Field(ge=SHORTEST_WINDOW_S, le=LONGEST_WINDOW_S, strict=True)
+    window_s: Annotated[
+        StrictInt, Field(ge=SHORTEST_WINDOW_S, le=LONGEST_WINDOW_S), OR_WITH_A_POINT
+    ]
 
     def stored_steps(self) -> list[dict[str, Any]]:
         return [each.model_dump(mode="json") for each in self.steps]

@@ -4,13 +4,21 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from shared.http.problems import Problem
 
 LARGEST_BODY = 64 * 1024
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def _whole(given: object) -> object:
+    """JSON has one kind of number: many a program writes 60 as 60.0."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+OR_WITH_A_POINT = BeforeValidator(_whole)
 
 
 async def read_body(request: Request, model: type[M]) -> M:

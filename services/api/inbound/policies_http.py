@@ -1,13 +1,13 @@
 """Policies: the thresholds that hold, those that held, and drafts."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from services.api.domain.policies import PolicyView, active_of
 from services.api.inbound.answers import Ages, Answer, NoParameters
@@ -15,6 +15,7 @@ from services.api.usecases.ports import Snapshots
 from shared.http.problems import Problem, answers
 
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Seconds = Annotated[int | float, WithJsonSchema({"type": "number"})]
 
 
 class PolicyState(StrEnum):
@@ -30,10 +31,10 @@ class Policy(BaseModel):
 
     version: int
     state: PolicyState
-    new_for_s: float
-    silent_after_s: float
-    churned_after_s: float
-    returned_for_s: float
+    new_for_s: Seconds
+    silent_after_s: Seconds
+    churned_after_s: Seconds
+    returned_for_s: Seconds
     note: str
     created_by: str
     created_at: datetime
@@ -104,10 +105,10 @@ def policy_in(state: PolicyState, view: PolicyView) -> Policy:
     return Policy(
         version=view.version,
         state=state,
-        new_for_s=thresholds.new_for.total_seconds(),
-        silent_after_s=thresholds.silent_after.total_seconds(),
-        churned_after_s=thresholds.churned_after.total_seconds(),
-        returned_for_s=thresholds.returned_for.total_seconds(),
+        new_for_s=_seconds(thresholds.new_for),
+        silent_after_s=_seconds(thresholds.silent_after),
+        churned_after_s=_seconds(thresholds.churned_after),
+        returned_for_s=_seconds(thresholds.returned_for),
         note=view.note,
         created_by=view.created_by,
         created_at=view.created_at,
@@ -115,3 +116,9 @@ def policy_in(state: PolicyState, view: PolicyView) -> Policy:
         activated_by=view.activated_by,
         activated_note=view.activated_note,
     )
+
+
+def _seconds(span: timedelta) -> int | float:
+    """Return a whole number where it is one, as they are sent."""
+    seconds = span.total_seconds()
+    return int(seconds) if seconds.is_integer() else seconds

@@ -23,7 +23,7 @@ from services.api.inbound import jobs_http
 from services.api.inbound.access import Principal
 from services.api.inbound.answers import Instant, NoParameters, Words, in_product_time
 from services.api.inbound.jobs_http import Job
-from services.api.inbound.json_bodies import described_as, read_body, read_no_body
+from services.api.inbound.json_bodies import OR_WITH_A_POINT, described_as, read_body, read_no_body
 from services.api.inbound.policies_http import (
     Policy,
     PolicyState,
@@ -36,7 +36,7 @@ from shared.clock import Clock
 from shared.http.problems import Problem, answers
 from shared.thresholds import LONGEST, InvalidThresholds, Thresholds
 
-Seconds = Annotated[StrictInt, Field(ge=1, le=int(LONGEST.total_seconds()))]
+Seconds = Annotated[StrictInt, Field(ge=1, le=int(LONGEST.total_seconds())), OR_WITH_A_POINT]
 _REFUSED = answers(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 

@@ -61,6 +61,12 @@ async def test_a_funnel_that_is_defined_is_shown_and_waits_for_its_back_fill(api
     assert several["funnels"] == [made]
 
 
+async def test_a_window_may_be_written_with_a_point(api: Site) -> None:
+    made = (await define(api, window_s=60.0)).json()
+
+    assert (made["window_s"], type(made["window_s"])) == (60, int)
+
+
 async def test_whoever_counts_learns_of_every_change(api: Site, database: Database) -> None:
     async with connected(database.segmenter) as segmenter:
         versions = [await segmenter.fetchval("SELECT version FROM funnels_version")]
@@ -109,6 +115,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"window_s": 59}, "window_s", "greater than or equal to 60"),
     ({"window_s": 7_776_001}, "window_s", "less than or equal to 7776000"),
     ({"window_s": "1 day"}, "window_s", "valid integer"),
+    ({"window_s": 60.5}, "window_s", "valid integer"),
     ({"window_s": True}, "window_s", "valid integer"),
     ({"widow_s": 60}, "widow_s", "not permitted"),
 ]

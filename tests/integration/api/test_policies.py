@@ -97,6 +97,21 @@ async def test_a_draft_is_shown_with_who_wrote_it_and_changes_nothing(api: Site)
     assert (await api.get("/v1/jobs"))["jobs"] == []
 
 
+async def test_what_is_read_of_a_policy_can_be_sent_as_a_draft(api: Site) -> None:
+    read = await api.get(f"/v1/policies/{await draft(api)}")
+    sent = {name: read[name] for name in STRICT}
+
+    made = (await post(api, "/v1/policies", sent)).json()
+
+    assert {name: (made[name], type(made[name])) for name in FIRST} == {
+        name: (STRICT[name], int) for name in FIRST
+    }
+
+
+async def test_a_whole_number_of_seconds_may_have_a_point(api: Site) -> None:
+    await draft(api, **{name: float(STRICT[name]) for name in FIRST})
+
+
 @pytest.mark.parametrize(
     ("changed", "field", "reason"),
     [
@@ -105,6 +120,7 @@ async def test_a_draft_is_shown_with_who_wrote_it_and_changes_nothing(api: Site)
         ({"silent_after_s": "7"}, "silent_after_s", "valid integer"),
         ({"silent_after_s": True}, "silent_after_s", "valid integer"),
         ({"churned_after_s": 1.5}, "churned_after_s", "valid integer"),
+        ({"churned_after_s": 1e30}, "churned_after_s", "less than or equal to 315360000"),
         ({"churned_after_s": 10**30}, "churned_after_s", "less than or equal to 315360000"),
         ({"new_for_s": 3_650 * DAY_S + 1}, "new_for_s", "less than or equal to 315360000"),
         ({"churned_after_s": 3 * DAY_S}, "churned_after_s", "must be longer than silent_after"),
