@@ -49,7 +49,7 @@ class RejectedClaim(Identity):
 class Identities(Answer):
     """A page of a user's other ids, by id; `user_id` is the user whose the asked id is.
 
-    `rejected` are the latest claims of or on `user_id` that do not hold.
+    `rejected` are the latest claims of or on any id of the user that do not hold.
     """
 
     user_id: str

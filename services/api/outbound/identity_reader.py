@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import case, or_, select
+from sqlalchemy import Text, case, literal, or_, select, union, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.domain.identity_views import (
@@ -61,22 +61,28 @@ class PostgresIdentityBook:
         return [IdentityView(*row) for row in await self._connection.execute(query)]
 
     async def rejected_claims(self, user_id: str, *, limit: int) -> Sequence[RejectedClaimView]:
-        """Return the latest claims of or on this very id that do not hold."""
+        """Return the latest claims of or on any id of this user that do not hold."""
+        ids = union_all(
+            select(literal(user_id, Text).label("id")),
+            select(users.c.user_id).where(users.c.merged_into == user_id),
+        ).cte("ids")
+        rejected = select(
+            claims.c.claimed,
+            claims.c.target,
+            claims.c.at,
+            claims.c.source,
+            claims.c.event_id,
+            claims.c.fault,
+            claims.c.decided_at,
+        ).where(claims.c.fault.is_not(None))
+        # Two searches, each by an index: with OR between them, all claims would be read.
+        found = union(
+            rejected.join(ids, ids.c.id == claims.c.claimed),
+            rejected.join(ids, ids.c.id == claims.c.target),
+        ).subquery()
         query = (
-            select(
-                claims.c.claimed,
-                claims.c.target,
-                claims.c.at,
-                claims.c.source,
-                claims.c.event_id,
-                claims.c.fault,
-                claims.c.decided_at,
-            )
-            .where(
-                or_(claims.c.claimed == user_id, claims.c.target == user_id),
-                claims.c.fault.is_not(None),
-            )
-            .order_by(claims.c.decided_at.desc(), claims.c.claimed, claims.c.target)
+            select(found)
+            .order_by(found.c.decided_at.desc(), found.c.claimed, found.c.target)
             .limit(limit)
         )
         return [RejectedClaimView(*row) for row in await self._connection.execute(query)]

@@ -30,7 +30,7 @@ class IdentityBook(Protocol):
         ...
 
     async def rejected_claims(self, user_id: str, *, limit: int) -> Sequence[RejectedClaimView]:
-        """Return the latest claims of or on this very id that do not hold."""
+        """Return the latest claims of or on any id of this user that do not hold."""
         ...
 
     async def merges(

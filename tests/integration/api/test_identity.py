@@ -57,6 +57,33 @@ async def test_any_id_tells_whose_it_is_and_by_which_event(api: Site, rows: Rows
         ]
 
 
+async def test_a_rejected_claim_is_found_by_every_id_of_both_users(api: Site, rows: Rows) -> None:
+    await rows.user("ann")
+    await rows.merged("ann-s-phone", "ann")
+    await rows.user("bob")
+    await rows.merged("visitor-8", "bob")
+    await rows.user("cyd")
+    await rows.claim("visitor-8", "ann-s-phone", fault="claimed_by_another")
+
+    for user_id in ("ann", "ann-s-phone", "bob", "visitor-8"):
+        [rejected] = (await api.get(f"/v1/users/{user_id}/identities"))["rejected"]
+        assert (rejected["claimed"], rejected["target"]) == ("visitor-8", "ann-s-phone")
+    assert (await api.get("/v1/users/cyd/identities"))["rejected"] == []
+
+
+async def test_a_rejected_claim_between_two_ids_of_one_user_is_listed_once(
+    api: Site, rows: Rows
+) -> None:
+    await rows.user("ann")
+    await rows.merged("a-1", "ann")
+    await rows.merged("bob", "ann")
+    await rows.claim("a-1", "bob", fault="claimed_by_another")
+
+    for user_id in ("ann", "a-1", "bob"):
+        [rejected] = (await api.get(f"/v1/users/{user_id}/identities"))["rejected"]
+        assert (rejected["claimed"], rejected["target"]) == ("a-1", "bob")
+
+
 async def test_ids_come_in_pages_that_neither_skip_nor_repeat(api: Site, rows: Rows) -> None:
     await rows.user("ann")
     for number in range(5):
