@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic_core import from_json
 
 from shared.http.problems import Problem
 
@@ -23,8 +24,15 @@ OR_WITH_A_POINT = BeforeValidator(_whole)
 
 async def read_body(request: Request, model: type[M]) -> M:
     """Return the body as the model. Raises Problem."""
+    body = await _bytes_of(request)
     try:
-        return model.model_validate_json(await _bytes_of(request))
+        from_json(body, allow_inf_nan=False)  # the model would take NaN for a number
+    except ValueError as error:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, "invalid_json", f"the body is no JSON: {error}"
+        ) from None
+    try:
+        return model.model_validate_json(body)
     except ValidationError as error:
         raise _problem(error) from None
 
@@ -63,8 +71,6 @@ def described_as(model: type[BaseModel]) -> dict[str, Any]:
 def _problem(error: ValidationError) -> Problem:
     first = error.errors(include_url=False, include_input=False)[0]
     reason = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "json_invalid":
-        return Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"the body is no JSON: {reason}")
     field = _path(first["loc"])
     detail = f"{field}: {reason}" if field else reason
     return Problem(HTTPStatus.BAD_REQUEST, "invalid_field", detail, field=field)
