@@ -21,6 +21,7 @@ from services.api.inbound.funnel_models import FunnelCondition, FunnelStep, Funn
 from services.api.inbound.job_changes_http import job_changes_router
 from services.api.inbound.jobs_http import Job
 from services.api.inbound.policy_changes_http import (
+    ActivatedPolicy,
     PolicyToActivate,
     PolicyToDraft,
     PolicyToRollBackTo,
@@ -154,12 +155,20 @@ def test_what_changes_a_policy_is_on_the_page_with_every_field(
     heading: str, model: type[BaseModel]
 ) -> None:
     section = PAGE.section(heading)
-    [block] = blocks(section, "json")
+    block = blocks(section, "json")[0]
 
     sent = model.model_validate_json(block)
 
     assert json.loads(sent.model_dump_json()) == json.loads(block)
     assert {name for row in rows(section) for name in names(row[0])} == set(model.model_fields)
+
+
+def test_the_answer_to_an_activation_is_on_the_page() -> None:
+    _, block = blocks(PAGE.section("## POST /v1/policies/{version}/activate"), "json")
+
+    assert json.loads(ActivatedPolicy.model_validate_json(block).model_dump_json()) == json.loads(
+        block
+    )
 
 
 @pytest.mark.parametrize(
