@@ -448,6 +448,14 @@ async def test_a_preview_of_a_time_before_the_active_policy_is_refused(api: Site
     )
 
 
+async def test_the_first_policy_bounds_no_preview_because_it_always_held(api: Site) -> None:
+    at = "1970-01-01T00:00:00Z"
+
+    answer = await post(api, f"/v1/policies/{await draft(api)}/preview", at=at)
+
+    assert answer.status_code == 202, answer.text
+
+
 @pytest.mark.parametrize(
     "at", ["1969-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
 )
