@@ -12,6 +12,8 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 LINE_EVERY_S = 10.0
+# Of each value of a difference: one user's marks alone may be tens of thousands of characters.
+LONGEST_VALUE = 200
 COUNTERS = ("active_users", "retention", "lifecycle_flows", "funnel_counts")
 
 
@@ -121,7 +123,11 @@ def _by_kind(differences: Mapping[str, int]) -> Table:
 def _text(value: object) -> str:
     if value is None or value == []:
         return "nothing"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if len(text) <= LONGEST_VALUE:
+        return text
+    long = f"{len(value):,} values" if isinstance(value, list) else f"{len(text):,} characters"
+    return f"{text[:LONGEST_VALUE]}… ({long})"
 
 
 class _Bars:

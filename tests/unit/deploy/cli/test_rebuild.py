@@ -99,6 +99,28 @@ def test_each_difference_is_a_sentence(said: dict[str, object], words: str) -> N
     assert sentence({"type": "difference", **said}) == words
 
 
+def test_long_values_are_cut_and_their_length_is_told() -> None:
+    marks = [f"2026-01-02T00:00:{number % 60:02}+00:00 step 1" for number in range(20_000)]
+    said = {"kind": "funnel_users", "funnel_id": 3, "user_id": "ada", "field": "marks"}
+    both = {"stored": marks, "rebuilt": "x" * 46_783}
+
+    words = sentence({"type": "difference", **said, **both})
+
+    assert words.startswith("user ada in funnel 3, marks: 2026-01-02T00:00:00+00:00 step 1, 2026-")
+    assert "… (20,000 values) is stored, xxx" in words
+    assert words.endswith("x… (46,783 characters) by the log")
+    assert len(words) < 2 * 200 + 120
+
+
+@pytest.mark.parametrize("value", ["x" * 200, ["y" * 99, "z" * 99]])
+def test_what_is_short_enough_is_shown_whole(value: object) -> None:
+    said = {"type": "difference", "kind": "user", "user_id": "ada", "field": "f"}
+
+    words = sentence(said | {"stored": value, "rebuilt": value})
+
+    assert "…" not in words
+
+
 def test_whose_marks_alone_are_left_is_told_as_that() -> None:
     left = {"type": "left", "user_id": "ada", "funnel_ids": [7, 9]}
 
