@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import venv
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,16 @@ def test_where_nothing_is_installed_it_says_what_to_do(tmp_path: Path) -> None:
     assert done.stderr == (
         f"ebbtide: nothing is installed yet: run `make ebbtide` in {tmp_path} once\n"
     )
+
+
+def test_while_packages_are_still_installed_it_says_so_in_one_line(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "ebbtide", tmp_path)
+    for ours in ("deploy", "services", "shared"):
+        (tmp_path / ours).symlink_to(ROOT / ours)
+    venv.create(tmp_path / ".venv")  # as pip finds it when it begins
+
+    done = run(tmp_path / "ebbtide", tmp_path, "--help")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("ebbtide: typer is not installed: wait until `make run`")
+    assert len(done.stderr.splitlines()) == 1
