@@ -1,7 +1,6 @@
 """`ebbtide rebuild`: what the event log says of users and counts, against what is stored; and mending it."""
 
 import json
-import signal
 import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -12,9 +11,9 @@ import typer
 from rich.console import Console
 from typer import Option
 
-from deploy.cli.exits import Failed, Status, explained
+from deploy.cli.exits import Failed, explained
 from deploy.cli.rebuilding import program
-from deploy.cli.rebuilding.show import Summary, progress_for, summary_of
+from deploy.cli.rebuilding.show import Summary, progress_for, stop_of, summary_of
 from shared.configuration import check_zone
 
 SHOWN = 20  # differences on the terminal
@@ -68,15 +67,17 @@ def _check_zone(zone: str) -> None:
 
 def _run(words: list[str], summary: Summary, out: TextIO | None) -> tuple[Summary, int]:
     """Run the segmenter's program to its end, and not beyond ours."""
-    signal.signal(signal.SIGTERM, _terminated)
-    with program.start(words) as running:
+    with program.start(words) as running, program.stopped_by_signals(running) as came:
         assert running.stdout is not None  # noqa: S101  asked for where it is started
         try:
             _follow(running.stdout, summary, out)
         except BaseException:
             running.terminate()
             raise
-    status = running.returncode
+        status = running.wait()
+    if came and not summary.end:
+        sys.stderr.write(f"ebbtide: {stop_of(summary)}\n")
+        return summary, 128 + came[0]
     return summary, status if status >= 0 else 128 - status
 
 
@@ -93,6 +94,9 @@ def _follow(lines: Iterable[str], summary: Summary, out: TextIO | None) -> None:
 def _keep(said: dict[str, Any], line: str, summary: Summary, out: TextIO | None) -> None:
     if said["type"] == "done":
         summary.end = said
+        return
+    if said["type"] == "stopped":
+        summary.stopped = said
         return
     if out is not None:
         out.write(line)
@@ -118,7 +122,3 @@ def _print(summary: Summary, report: Path | None, *, as_json: bool) -> None:
         console.print(part, highlight=False, markup=False, soft_wrap=True)
     if report is not None:
         console.print(f"Each difference: {report}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _terminated(*_: object) -> None:
-    raise SystemExit(Status.TERMINATED)

@@ -28,18 +28,15 @@ def spawn(
     user: str | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
-    """Start a program whose output goes to the end of `log`.
+    """Start a program whose output goes to the end of `log`, `bound` to this one.
 
-    The kernel sends it `death_signal` when the thread that called this ends: so only the main
-    thread may. A session of its own keeps the terminal's Ctrl-C from it: it is stopped in order.
+    A session of its own keeps the terminal's Ctrl-C from it: it is stopped in order.
     """
-    if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError("children live as long as the thread that starts them: use the main one")
-    become = [sys.executable, "-I", "-S", str(_BECOME), str(os.getpid()), str(int(death_signal))]
+    words = bound(command, user=user, death_signal=death_signal)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*become, user or "-", *(str(word) for word in command)],
+            words,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -47,6 +44,22 @@ def spawn(
             cwd=cwd,
             start_new_session=True,
         )
+
+
+def bound(
+    command: Sequence[str | Path],
+    *,
+    user: str | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
+) -> list[str]:
+    """Return the words that start a program which does not outlive this one, however this one ends.
+
+    The kernel sends it `death_signal` when the thread that starts it ends: so only the main thread may.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("children live as long as the thread that starts them: use the main one")
+    become = [sys.executable, "-I", "-S", str(_BECOME), str(os.getpid()), str(int(death_signal))]
+    return [*become, user or "-", *(str(word) for word in command)]
 
 
 def end(

@@ -5,6 +5,7 @@ Started by `ebbtide rebuild`, which reads its lines of JSON. Settings come from 
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -186,7 +187,9 @@ class Rebuild:
         try:
             async for user_id, is_right in mender.mend_all(_noted(shadow)):
                 done += 1
-                if not is_right:
+                if is_right:
+                    self._lines.mended["users"] += 1
+                else:
                     left += 1
                     self._lines.left(user_id)
                 self._lines.progress("mending", done, progress.differing)
@@ -236,7 +239,9 @@ class Rebuild:
         done = left = 0
         async for mended in mender.mend_all(_noted_marks(shadow)):
             done += len(mended.funnel_ids)
-            if not mended.is_right:
+            if mended.is_right:
+                self._lines.mended["marks"] += len(mended.funnel_ids)
+            else:
                 left += len(mended.funnel_ids)
                 self._lines.left(mended.user_id, mended.funnel_ids)
             self._lines.progress("mending funnels", done, progress.marks_differing)
@@ -305,13 +310,27 @@ def main() -> int:
     configure_logging(service=SERVICE, level="WARNING", json=settings.log_format is LogFormat.JSON)
     lines = Lines(sys.stdout, clock=time.monotonic)
     try:
-        return asyncio.run(Rebuild(settings, asked, lines).run())
+        return asyncio.run(_until_told(Rebuild(settings, asked, lines)))
     except (Refused, ZoneMoved) as error:
         return _refuse(str(error), USAGE)
     except StoreUnavailable as error:
         return _refuse(f"Postgres does not do what it must: {error}", NO_STORE)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        lines.stopped()
         return INTERRUPTED
+
+
+async def _until_told(rebuild: Rebuild) -> int:
+    """Run to the end, or until SIGTERM, which lets go in order; a second one ends the process at once."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101  this runs in one
+
+    def stop() -> None:
+        loop.remove_signal_handler(signal.SIGTERM)
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    return await rebuild.run()
 
 
 def _asked() -> Asked:

@@ -42,10 +42,14 @@ def progress_for(console: Console) -> Iterator[Progress]:
 
 @dataclass(slots=True)
 class Summary:
-    """What a rebuild said: its last line, and the first of what differs. `swap`: what differed was mended."""
+    """What a rebuild said: its last line, and the first of what differs. `swap`: what differed was mended.
+
+    `stopped` is the last line of one that did not come to its end.
+    """
 
     swap: bool
     end: dict[str, Any] = field(default_factory=dict)
+    stopped: dict[str, Any] = field(default_factory=dict)
     first: list[dict[str, Any]] = field(default_factory=list)
 
     def found_nobody(self) -> bool:
@@ -83,6 +87,17 @@ def summary_of(summary: Summary) -> Iterator[Table | str]:
         mended = f"{end['users_differing'] - left:,} users{and_marks}{and_counts} were mended"
         are_left = left + marks_left
         yield f"{mended}, {are_left:,} are left." if are_left else f"{mended}."
+
+
+def stop_of(summary: Summary) -> str:
+    """Return the words on a rebuild that was stopped."""
+    if not summary.swap:
+        return "stopped before everything was compared; start it again to know what differs"
+    if not summary.stopped:  # killed, or not yet begun
+        return "stopped at once: what was mended stays so; start it again for the rest"
+    users, marks = summary.stopped["users"], summary.stopped["marks"]
+    and_marks = f" and {marks:,} users' marks" if marks else ""
+    return f"stopped: {users:,} users{and_marks} were mended; start it again for the rest"
 
 
 def sentence(said: Mapping[str, Any]) -> str:

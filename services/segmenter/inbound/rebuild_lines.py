@@ -24,13 +24,14 @@ EVERY_S = 0.2  # progress; differences are told at once
 
 
 class Lines:
-    """Writes one object a line, and counts the differences by kind."""
+    """Writes one object a line, and counts the differences by kind, and the `users` and `marks` that were mended."""
 
     def __init__(self, out: TextIO, *, clock: Callable[[], float]) -> None:
         self._out = out
         self._clock = clock
         self._next = 0.0
         self.kinds: Counter[str] = Counter()
+        self.mended: Counter[str] = Counter()
 
     def progress(self, stage: str, done: int, total: int, *, events: int = 0) -> None:
         """Tell how far it is, now and then."""
@@ -84,6 +85,16 @@ class Lines:
                 "funnels_left_out": list(progress.funnels_left_out),
                 "differences": dict(sorted(self.kinds.items())),
                 **more,
+            }
+        )
+
+    def stopped(self) -> None:
+        """Tell that it ends here, before its end, and what it has mended by then."""
+        self._write(
+            {
+                "type": "stopped",
+                "users": self.mended["users"],
+                "marks": self.mended["marks"],
             }
         )
 

@@ -64,9 +64,18 @@ def environ_of(site: Site) -> dict[str, str]:
 
 def begin(site: Site, *words: str) -> subprocess.Popen[str]:
     """Start a rebuild as the program that it is."""
+    return _start("services.segmenter.rebuild", site, *words)
+
+
+def begin_command(site: Site, *words: str) -> subprocess.Popen[str]:
+    """Start `ebbtide rebuild`, which starts the program."""
+    return _start("deploy.cli", site, "rebuild", *words)
+
+
+def _start(module: str, site: Site, *words: str) -> subprocess.Popen[str]:
     environ = {name: value for name, value in os.environ.items() if "EBBTIDE" not in name}
     return subprocess.Popen(
-        [sys.executable, "-m", "services.segmenter.rebuild", *words],
+        [sys.executable, "-m", module, *words],
         cwd=ROOT,
         env=environ | environ_of(site),
         stdout=subprocess.PIPE,

@@ -14,7 +14,7 @@ from services.segmenter.rebuild import Refused
 from shared.vocabulary import EventType
 from tests.integration.segmenter import counts
 from tests.integration.segmenter.kit import ZONE, Site, day, event
-from tests.integration.segmenter.rebuild_kit import begin, rebuilt
+from tests.integration.segmenter.rebuild_kit import begin, begin_command, rebuilt
 from tests.integration.segmenter.test_log_horizon import shorten
 from tests.unit.segmenter.counting_oracle import Did, recount
 
@@ -90,6 +90,49 @@ async def test_killed_in_the_middle_it_leaves_what_is_stored_and_the_next_one_en
     assert 0 < left.end["users_differing"] < MANY
     assert (await rebuilt(site, swap=True)).end["left"] == 0
     assert (await rebuilt(site)).differences == []
+
+
+async def some_are_mended(site: Site) -> None:
+    while await site.count("users WHERE event_count = 7") == MANY:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_stopped_the_command_says_how_many_it_has_mended(
+    site: Site, how: signal.Signals
+) -> None:
+    await crowd(site)
+    await damage_many(site)
+    mending = begin_command(site, "--swap", "--rate", "20")
+    await some_are_mended(site)
+
+    mending.send_signal(how)
+    printed, said = mending.communicate(timeout=30)
+
+    mended = MANY - await site.count("users WHERE event_count = 7")
+    assert 0 < mended < MANY
+    assert (mending.returncode, printed) == (128 + how, "")
+    # Whose transaction was being committed just then may be mended, and not counted.
+    assert said in [
+        f"ebbtide: stopped: {told} users were mended; start it again for the rest\n"
+        for told in (mended, mended - 1)
+    ]
+    assert (await rebuilt(site)).end["users_differing"] == MANY - mended
+
+
+async def test_the_program_ends_with_the_command_that_is_killed(site: Site) -> None:
+    await crowd(site)
+    await damage_many(site)
+    mending = begin_command(site, "--swap", "--rate", "1")
+    await some_are_mended(site)
+
+    mending.kill()
+    mending.communicate(timeout=10)  # both write to this pipe: it ends with the last of them
+
+    after = await asyncpg.connect(site.database.segmenter)
+    await after.execute("SELECT pg_advisory_lock(hashtext('ebbtide.rebuild'))")
+    await after.close()
+    assert await site.count("users WHERE event_count = 7") > MANY / 2
 
 
 async def test_a_second_rebuild_at_once_is_refused(site: Site) -> None:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from deploy.cli.app import app
 from deploy.cli.exits import Failed
 from deploy.cli.rebuilding.program import environment
-from deploy.cli.rebuilding.show import Summary, sentence, summary_of
+from deploy.cli.rebuilding.show import Summary, sentence, stop_of, summary_of
 
 DSN = "postgresql://ebbtide_segmenter:secret@127.0.0.1:1/ebbtide"
 END = {
@@ -156,6 +156,26 @@ def test_marks_that_were_mended_and_funnels_that_were_left_out_are_told() -> Non
 
     assert said[2] == "Left out, for they are still counted from the log: funnels 7, 9."
     assert said[-1] == "25 users, 3 users' marks and 2 counts were mended, 1 are left."
+
+
+@pytest.mark.parametrize(
+    ("stopped", "words"),
+    [
+        ({"users": 1200, "marks": 0}, "stopped: 1,200 users were mended; start it again"),
+        ({"users": 2, "marks": 3}, "stopped: 2 users and 3 users' marks were mended; start it"),
+        ({}, "stopped at once: what was mended stays so; start it again for the rest"),
+    ],
+)
+def test_a_swap_that_is_stopped_says_what_it_has_mended(
+    stopped: dict[str, int], words: str
+) -> None:
+    assert stop_of(Summary(swap=True, stopped=dict(stopped))).startswith(words)
+
+
+def test_a_comparison_that_is_stopped_tells_no_numbers_of_mended() -> None:
+    assert stop_of(Summary(swap=False, stopped={"users": 0, "marks": 0})) == (
+        "stopped before everything was compared; start it again to know what differs"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A program is ready when it answers itself: what others answer on its port does not count."""
 
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,13 @@ LISTENS = """
 import socket, sys
 server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 server.accept()
+"""
+
+
+STARTS_ONE_THAT_STAYS = """
+import subprocess, sys
+from deploy.local.children import bound
+subprocess.run(bound([sys.executable, "-c", "print('here', flush=True); input()"]))
 """
 
 
@@ -53,3 +61,17 @@ def test_a_program_that_listens_itself_is_ready(tmp_path: Path) -> None:
         children.end(child)
     assert not children.serves(child.pid, port)
     assert children.taken_port(port) == ""
+
+
+def test_a_bound_program_ends_with_the_one_that_started_it_even_where_that_is_killed() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", STARTS_ONE_THAT_STAYS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "here\n"
+        parent.kill()
+        assert parent.stdout.read() == ""  # the end, once nobody holds the pipe
