@@ -23,7 +23,7 @@ HORIZON_S = 60.0
 class Partitions:
     """Remembers what it made; one connection, opened when first needed, shared by all lanes.
 
-    `channels`: how many are told apart; None: as many as another process said last.
+    `channels`: how many are told apart; None: as many as another process said last, which then logs that they are full.
     """
 
     def __init__(self, dsn: str, *, worker: str, channels: int | None = None) -> None:
@@ -111,7 +111,8 @@ class Partitions:
         before = self._channels
         self._channels = await channel_book.read_channels(connection)
         channels = self._channels[1]
-        if channels.is_full and (before is None or not before[1].is_full):
+        is_said_here = self._most_channels is not None
+        if is_said_here and channels.is_full and (before is None or not before[1].is_full):
             _logger.warning("channels_are_full", why="what comes by others is counted as `other`")
         return channels
 

@@ -15,7 +15,7 @@ from shared.contracts.events import EventEnvelope
 from shared.errors import StoreUnavailable
 from tests.integration.segmenter import told_apart
 from tests.integration.segmenter.kit import Site, day, event, site_on
-from tests.integration.segmenter.rebuild_kit import rebuilt
+from tests.integration.segmenter.rebuild_kit import begin, rebuilt
 from tests.integration.segmenter.test_any_script import Crashing
 from tests.integration.segmenter.test_rebuild_short_log import lose
 from tests.integration.segmenter.test_reconciliation import recounted
@@ -123,6 +123,22 @@ async def test_a_batch_that_is_rolled_back_has_decided_for_good(narrow: Site) ->
     await narrow.fold(by("ads", "b"), by("shop", "c"), by("mail", "a"))
     assert await new_users(narrow) == {"mail": 1, "ads": 1, "other": 1}
     await nothing_differs(narrow)
+
+
+async def test_a_segmenter_logs_that_they_are_full_and_a_rebuild_does_not(
+    database: Database, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with site_on(database, channels=1) as full:
+        await full.fold(by("mail", "a"), by("ads", "b"))
+        await full.owner.execute("UPDATE users SET event_count = 7")
+        logged = capfd.readouterr()
+
+        mending = begin(full, "--swap")
+        printed, said = await asyncio.to_thread(mending.communicate, timeout=60)
+
+    assert "channels_are_full" in logged.out + logged.err
+    assert '"users_differing": 2' in printed
+    assert said == ""
 
 
 async def test_processes_that_meet_channels_at_once_decide_alike(database: Database) -> None:
