@@ -37,6 +37,15 @@ JUNK_IDS = frozenset(
 )
 
 
+def is_text(text: str) -> bool:
+    """Tell whether this can be stored and sent: no bytes that were not UTF-8, no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_junk_id(text: str) -> bool:
     """Say whether an id stands for many people. A quoted word is the same mistake one step earlier."""
     return text.strip("\"'").lower() in JUNK_IDS

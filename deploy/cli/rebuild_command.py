@@ -15,6 +15,7 @@ from deploy.cli.exits import Failed, explained
 from deploy.cli.rebuilding import program
 from deploy.cli.rebuilding.show import Summary, progress_for, stop_of, summary_of
 from shared.configuration import check_zone
+from shared.vocabulary import is_text
 
 SHOWN = 20  # differences on the terminal
 
@@ -38,6 +39,8 @@ def rebuild(
 ) -> None:
     """Replay the event log, and say what is stored otherwise; docs/cli.md says more."""
     with explained():
+        for user in users or ():
+            _check_id(user)
         if zone is not None and (users or not swap):
             raise Failed("--zone goes with --swap, and not with --user")
         if zone is not None:
@@ -56,6 +59,11 @@ def rebuild(
         if summary.end:
             _print(summary, report, as_json=as_json)
         raise typer.Exit(status)
+
+
+def _check_id(user: str) -> None:
+    if not is_text(user):
+        raise Failed(f"--user {user!r}: an id is UTF-8, and this is not")
 
 
 def _check_zone(zone: str) -> None:

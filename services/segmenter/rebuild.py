@@ -49,6 +49,7 @@ from shared.database.connection import Connection, translated
 from shared.errors import InvalidConfiguration, StoreUnavailable
 from shared.observability.logging import configure_logging
 from shared.process import worker_name
+from shared.vocabulary import is_text
 
 SERVICE = "segmenter"
 NOTHING, DIFFERENCES, USAGE, NO_STORE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -344,6 +345,9 @@ def _asked() -> Asked:
     parser.add_argument("--rate", type=float, default=USERS_PER_S, help="users mended a second")
     parser.add_argument("--zone", help="the product's time zone from now on")
     given = parser.parse_args()
+    for user in given.user or ():
+        if not is_text(user):
+            parser.error(f"--user {user!r}: an id is UTF-8, and this is not")
     if not given.rate > 0:
         parser.error(f"--rate {given.rate}: it must be above 0")
     if given.zone is not None:

@@ -206,6 +206,7 @@ def test_nothing_to_tell_is_told() -> None:
         (["--zone", "UTC"], "--zone goes with --swap, and not with --user"),
         (["--zone", "UTC", "--swap", "--user", "u"], "--zone goes with --swap"),
         (["--zone", "Mars", "--swap"], "--zone: 'Mars' is not a time zone of the tz database"),
+        (["--user", "ada", "--user", "a\udcff"], "--user 'a\\udcff': an id is UTF-8, and this is"),
         (["--rate", "0"], "--rate 0.0: it must be above 0"),
         (["--rate", "nan"], "--rate nan: it must be above 0"),
         (["--report", "/nowhere/at/all"], "--report /nowhere/at/all: No such file or directory"),
