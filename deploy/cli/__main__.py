@@ -16,6 +16,8 @@ except ImportError as error:
         f" everything, or run `make ebbtide` in {Path(__file__).parents[2]} once\n"
     )
     raise SystemExit(2) from None
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
 if __name__ == "__main__":
     main()
