@@ -103,7 +103,7 @@ WATERMARK = Mutation(
 FILTER = Mutation(
     "filter",
     "services/segmenter/usecases/fold_events.py",
-    "fresh = await _without_repeats(events, store=store)",
+    "fresh = await _without_repeats(events, store=store, since=oldest - DUPLICATE_WINDOW)",
     "fresh = list(events)",
     shows=(r.DUPLICATED,),
     repeated=0.1,
