@@ -46,6 +46,22 @@ class PeopleLog:
         return _root(user_id, self.parents)
 
     @cached_property
+    def close(self) -> dict[str, set[str]]:
+        """Return id → the ids that may have been one with it at a time: whose it is at last, and by any one claim."""
+        found: dict[str, set[str]] = defaultdict(set)
+        members: dict[str, set[str]] = defaultdict(set)
+        for event in self.once:
+            members[self.home(event.user_id)].add(event.user_id)
+        for claim in self.claims:
+            if claim.claimed is not None:
+                found[claim.claimed].add(claim.user_id)
+                found[claim.user_id].add(claim.claimed)
+        for home, ids in members.items():
+            for each in {home, *ids}:
+                found[each] |= ids
+        return found
+
+    @cached_property
     def counted(self) -> Sequence[Logged]:
         return self.once if self.filter_is_on else self.records
 

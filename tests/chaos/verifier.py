@@ -1,9 +1,10 @@
 """Compares what was acknowledged, what the log holds and what Postgres says; believes none of them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import asyncpg
 
@@ -165,27 +166,31 @@ async def check_transitions(
 async def check_false_churn(connection: Connection, log: PeopleLog, report: Report) -> None:
     """No silence may be declared over an event that had been received by then.
 
-    Whose ids come by several partitions may have been silent between what is known by the one and by the
-    other, until the rest comes: that is history from the start, and warns nobody.
+    Whose ids come by several partitions may be written as silent between what is known by the one and by the
+    other, until the rest comes: a silence that was over, by what had come by another partition.
     """
-    several = {log.home(claimed) for claimed in log.parents} | log.parents.keys()
     rules = await definitions.rules_by_version(connection)
     activity: dict[str, list[Logged]] = defaultdict(list)
     for event in log.records:
         activity[event.user_id].append(event)
     rows = await connection.fetch(
-        "SELECT user_id, after, at, policy_version, historical FROM transitions"
+        "SELECT user_id, after, at, policy_version, recorded_at FROM transitions"
         " WHERE after IN ('silent', 'churned') AND reason = 'time_passed'"
     )
     for row in rows:
-        if row["historical"] and row["user_id"] in several:
-            continue
         silent_after = rules[row["policy_version"]].silent_after
         for event in activity[row["user_id"]]:
             waited = event.received_at <= row["at"] - MARGIN
             if waited and row["at"] - silent_after < event.timestamp <= row["at"]:
-                report.find(r.FALSE_CHURN, f"{dict(row)} over {event}")
+                known = [each for one in log.close[row["user_id"]] for each in activity[one]]
+                if not any(_ends(row, each) for each in known if each.part != event.part):
+                    report.find(r.FALSE_CHURN, f"{dict(row)} over {event}")
     report.evidence["silences checked"] = len(rows)
+
+
+def _ends(silence: Mapping[str, Any], event: Logged) -> bool:
+    """Say whether the silence was over by this event, which was there when it was written."""
+    return bool(event.timestamp >= silence["at"] and event.received_at <= silence["recorded_at"])
 
 
 async def check_messages(connection: Connection, facts: Facts, report: Report) -> None:
