@@ -1,10 +1,10 @@
 """Count users' marks anew once it is known whose they are: ids that were merged, users rebuilt from the log."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-from services.segmenter.domain.funnel import Funnels
+from services.segmenter.domain.funnel import Funnel, Funnels
 from services.segmenter.domain.funnel_depth import Cell, contribution, difference, thinned
 from services.segmenter.domain.funnel_judging import Measure, right_marks
 from services.segmenter.domain.funnel_marks import Marks
@@ -75,19 +75,7 @@ async def replace_marks(
     user_id: str, events: Sequence[EventEnvelope], counting: Counting, *, store: FunnelStore
 ) -> None:
     """Count the user by these events alone: all that are theirs, under whichever id."""
-    theirs = dict.fromkeys((event.user_id for event in events), user_id)
-    marks = marks_in(events, counting.funnels, merged=theirs)
-    # One after the other: the server must not hear nothing while the marks of many are reckoned.
-    for funnel_id in sorted(counting.funnels.by_id):
-        left = {(funnel_id, user_id)}
-        while left:
-            rows = await store.lock(left)
-            wanted = {
-                key: Marks().with_(marks.get(key, ()))
-                for key in left
-                if key in rows or key in marks
-            }
-            left = wanted.keys() - await _replace(wanted, rows, counting, store=store)
+    await _count_by(user_id, events, counting, right=_as_logged, store=store)
 
 
 async def mend_marks(
@@ -102,19 +90,43 @@ async def mend_marks(
 
     `since` as of `Measure`.
     """
+
+    def right(funnel: Funnel, stored: Marks, logged: Marks) -> Marks:
+        return right_marks(stored, logged, Measure(funnel, counting.day_of, since))
+
+    await _count_by(user_id, events, counting, right=right, store=store)
+
+
+# Of a funnel, from the marks as stored and as the events say: the marks that should be stored, the stored ones
+# themselves where they are right.
+_Right = Callable[[Funnel, Marks, Marks], Marks]
+
+
+def _as_logged(_funnel: Funnel, _stored: Marks, logged: Marks) -> Marks:
+    return logged
+
+
+async def _count_by(
+    user_id: str,
+    events: Sequence[EventEnvelope],
+    counting: Counting,
+    *,
+    right: _Right,
+    store: FunnelStore,
+) -> None:
     theirs = dict.fromkeys((event.user_id for event in events), user_id)
     logged = marks_in(events, counting.funnels, merged=theirs)
+    # One after the other: the server must not hear nothing while the marks of many are reckoned.
     for funnel_id, funnel in sorted(counting.funnels.by_id.items()):
-        measure = Measure(funnel, counting.day_of, since)
         left = {(funnel_id, user_id)}
         while left:  # again for rows that a back-fill made meanwhile
             rows = await store.lock(left)
             wanted: dict[FunnelUser, Marks] = {}
-            for key in left:
+            for key in left & (rows.keys() | logged.keys()):
                 stored = rows.get(key, NO_ROW).marks
-                right = right_marks(stored, Marks().with_(logged.get(key, ())), measure)
-                if right is not stored:
-                    wanted[key] = right
+                marks = right(funnel, stored, Marks().with_(logged.get(key, ())))
+                if marks is not stored:
+                    wanted[key] = marks
             left = wanted.keys() - await _replace(wanted, rows, counting, store=store)
 
 
