@@ -9,6 +9,7 @@ from typing import NamedTuple
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.funnel import Funnels
 from services.segmenter.domain.funnel_marks import instant_of
+from services.segmenter.inbound.evenly import Evenly
 from services.segmenter.inbound.mender import ATTEMPTS
 from services.segmenter.usecases.fold_funnels import JOBS_SHARD, Counting, FunnelStore
 from services.segmenter.usecases.mend_user import MendingDesk
@@ -57,12 +58,10 @@ class MarksMender:
         self, pages: AsyncIterator[Mapping[str, Sequence[int]]]
     ) -> AsyncIterator[MendedMarks]:
         """Mend these users' marks of these funnels, user by user. Raises StoreUnavailable."""
-        loop = asyncio.get_running_loop()
-        free_at = loop.time()
+        evenly = Evenly(self._rate)
         async for page in pages:
             for user_id, funnel_ids in page.items():
-                await asyncio.sleep(max(0.0, free_at - loop.time()))
-                free_at = max(free_at, loop.time() - 1.0) + 1 / self._rate
+                await evenly.turn()
                 is_right = await self._mend_one(user_id, funnel_ids)
                 yield MendedMarks(user_id, funnel_ids, is_right)
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from services.segmenter.domain.calendar import Calendar
 from services.segmenter.domain.policy import Policies
 from services.segmenter.domain.rebuilding import Verdict, judge
+from services.segmenter.inbound.evenly import Evenly
 from services.segmenter.inbound.messages import message_of, messages_of
 from services.segmenter.usecases.mend_user import (
     NOT_IN_THE_LOG,
@@ -75,14 +76,11 @@ class Mender:
         self, pages: AsyncIterator[Sequence[str]]
     ) -> AsyncIterator[tuple[str, bool]]:
         """Mend the users; yield each with whether they are right now. Raises StoreUnavailable."""
-        loop = asyncio.get_running_loop()
-        pause_s = 1 / self._manner.rate
-        free_at = loop.time()
+        evenly = Evenly(self._manner.rate)
         async for user_ids in pages:
             looked_at = await self._look(user_ids)
             for user_id in user_ids:
-                await asyncio.sleep(max(0.0, free_at - loop.time()))
-                free_at = max(free_at, loop.time() - 1.0) + pause_s
+                await evenly.turn()
                 yield user_id, await self._mend_one(user_id, looked_at.get(user_id))
 
     async def _mend_one(self, user_id: str, looked_at: "_LookedAt | None") -> bool:
