@@ -59,11 +59,7 @@ async def test_a_lane_that_waits_until_it_may_catch_up_takes_no_small_turns_mean
 
     work.left = {WAITING}
     gate.opened.set()
-
-    async def it_catches_up() -> bool:
-        return work.turns(WAITING, of_catching_up=True) > 0
-
-    await until(it_catches_up)
+    await turned(work, WAITING, of_catching_up=True, more_than=0)
     work.left = set()
 
 
@@ -76,26 +72,14 @@ async def test_a_lane_that_waits_until_it_may_catch_up_and_need_not_any_more_is_
     await world.produce(BUSY, "first")
     await gate.reached.wait()
     await world.produce(WAITING, "has much due")
-
-    async def it_waits() -> bool:
-        return work.turns(WAITING, of_catching_up=False) > 1
-
-    await until(it_waits)
+    await turned(work, WAITING, of_catching_up=False, more_than=1)
     work.left = set()
     turns = work.turns(WAITING, of_catching_up=False)
-
-    async def it_has_looked_again() -> bool:
-        return work.turns(WAITING, of_catching_up=False) > turns + 1
-
-    await until(it_has_looked_again)
+    await turned(work, WAITING, of_catching_up=False, more_than=turns + 1)
     gate.opened.set()
     work.left = {OTHER}
     await world.produce(OTHER, "has much due")
-
-    async def another_catches_up() -> bool:
-        return work.turns(OTHER, of_catching_up=True) > 2
-
-    await until(another_catches_up)
+    await turned(work, OTHER, of_catching_up=True, more_than=2)
     work.left = set()
 
 
@@ -106,11 +90,7 @@ async def test_a_lane_rests_after_a_turn_that_gives_way_and_folds_its_events_all
     work = DueWork(left={BUSY}, gives_way=True)
     await world.worker("one", work=work, limits=LaneLimits(idle_s=NEVER_S, rests=1_000_000))
     await world.produce(BUSY, "has much due")
-
-    async def it_caught_up() -> bool:
-        return work.turns(BUSY, of_catching_up=True) > 0
-
-    await until(it_caught_up)
+    await turned(work, BUSY, of_catching_up=True, more_than=0)
     for number in range(5):
         await folded(world, BUSY, f"goes by {number}")
 
@@ -122,12 +102,17 @@ async def test_a_lane_goes_on_catching_up_where_it_need_not_give_way(lanes_world
     work = DueWork(left={BUSY})
     await world.worker("one", work=work, limits=LaneLimits(idle_s=NEVER_S, rests=1_000_000))
     await world.produce(BUSY, "has much due")
-
-    async def it_went_on() -> bool:
-        return work.turns(BUSY, of_catching_up=True) >= 3
-
-    await until(it_went_on)
+    await turned(work, BUSY, of_catching_up=True, more_than=2)
     work.left = set()
+
+
+async def turned(work: DueWork, part: int, *, of_catching_up: bool, more_than: int) -> None:
+    """Wait until the partition had more such turns."""
+
+    async def it_had() -> bool:
+        return work.turns(part, of_catching_up=of_catching_up) > more_than
+
+    await until(it_had)
 
 
 async def folded(world: World, part: int, value: str) -> None:

@@ -1,5 +1,6 @@
 """Rebuilds of a site's database: what they say, and how they end."""
 
+import asyncio
 import io
 import json
 import os
@@ -7,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,27 @@ async def rebuilt(
     asked = Asked(swap=swap, user_ids=user_ids or None, rate=1e6, zone=zone)
     status = await Rebuild(settings, asked, Lines(out, clock=time.monotonic), shadow=shadow).run()
     return Said(status, [json.loads(line) for line in out.getvalue().splitlines()])
+
+
+@asynccontextmanager
+async def beside(go_on: Callable[[int], Awaitable[None]]) -> AsyncIterator[None]:
+    """Go on, turn after turn, until the end of the block; in it more than three turns must find their place."""
+    ended = asyncio.Event()
+
+    async def turns() -> int:
+        done = 0
+        while not ended.is_set() or done < 3:
+            await go_on(done)
+            done += 1
+            await asyncio.sleep(0)
+        return done
+
+    going_on = asyncio.create_task(turns())
+    try:
+        yield
+    finally:
+        ended.set()
+        assert await going_on > 3
 
 
 def environ_of(site: Site) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """A rebuild while the system runs: beside lanes, killed, twice at once; and of users who are not plain."""
 
-import asyncio
 import signal
 from collections import Counter
 from zoneinfo import ZoneInfo
@@ -14,7 +13,7 @@ from services.segmenter.rebuild import Refused
 from shared.vocabulary import EventType
 from tests.integration.segmenter import counts
 from tests.integration.segmenter.kit import ZONE, Site, day, event
-from tests.integration.segmenter.rebuild_kit import begin, begin_command, rebuilt
+from tests.integration.segmenter.rebuild_kit import begin, begin_command, beside, rebuilt
 from tests.integration.segmenter.test_log_horizon import shorten
 from tests.unit.segmenter.counting_oracle import Did, recount
 
@@ -38,26 +37,16 @@ async def damage_many(site: Site) -> None:
 async def test_lanes_fold_on_while_a_swap_mends_and_nothing_is_lost(site: Site) -> None:
     await crowd(site)
     await damage_many(site)
-    ended = asyncio.Event()
 
-    async def go_on() -> int:
-        """Fold for the users who are being mended, late events among them, until the swap is over."""
-        batches = 0
-        while not ended.is_set() or batches < 3:
-            at = day(42 + batches / 100)
-            users = [f"user-{(batches * 37 + each) % (MANY + 9):03}" for each in range(20)]
-            late = event(f"user-{batches % MANY:03}", day(2 + batches / 1000), received_at=at)
-            await site.fold(*(event(each, at) for each in users), late, now=at, watermark=at)
-            batches += 1
-            await asyncio.sleep(0)
-        return batches
+    async def go_on(batches: int) -> None:
+        """Fold for the users who are being mended, late events among them."""
+        at = day(42 + batches / 100)
+        users = [f"user-{(batches * 37 + each) % (MANY + 9):03}" for each in range(20)]
+        late = event(f"user-{batches % MANY:03}", day(2 + batches / 1000), received_at=at)
+        await site.fold(*(event(each, at) for each in users), late, now=at, watermark=at)
 
-    folding = asyncio.create_task(go_on())
-    try:
+    async with beside(go_on):
         swapped = await rebuilt(site, swap=True)
-    finally:
-        ended.set()
-        assert await folding > 3
 
     assert {"user", "transition", "retention"} <= swapped.kinds.keys()
     assert (swapped.status, swapped.end["left"]) == (0, 0)

@@ -37,7 +37,7 @@ from tests.integration.segmenter.funnel_kit import (
     step,
 )
 from tests.integration.segmenter.kit import ZONE, Site, day, event, lane_in, lanes_waiting
-from tests.integration.segmenter.rebuild_kit import rebuilt
+from tests.integration.segmenter.rebuild_kit import beside, rebuilt
 from tests.integration.segmenter.test_rebuild_any_script import examples
 from tests.integration.segmenter.test_rebuild_short_log import lose
 
@@ -252,26 +252,17 @@ async def test_lanes_count_on_while_marks_are_mended_and_nothing_is_lost(site: S
         "UPDATE funnel_users SET marks = (SELECT max(marks) FROM funnel_users), revision = revision + 1"
     )
     await site.owner.execute("UPDATE funnel_counts SET users = users + 9")
-    ended = asyncio.Event()
 
-    async def go_on() -> int:
+    async def go_on(turns: int) -> None:
         """Go on with those who are being mended, and make users of several ids of some."""
-        turns = 0
-        while not ended.is_set() or turns < 3:
-            at = day(1) + turns * MINUTE
-            some = [users[(turns * 7 + each) % len(users)] for each in range(10)]
-            merging = {"type": EventType.IDENTIFY, "anonymous_id": users[turns % len(users)]}
-            claim = event(users[turns * 11 % len(users)], at, event_id=f"claim-{turns}", **merging)
-            await site.fold(claim, *(step(each, at, NAMES[turns % 3]) for each in some))
-            turns += 1
-        return turns
+        at = day(1) + turns * MINUTE
+        some = [users[(turns * 7 + each) % len(users)] for each in range(10)]
+        merging = {"type": EventType.IDENTIFY, "anonymous_id": users[turns % len(users)]}
+        claim = event(users[turns * 11 % len(users)], at, event_id=f"claim-{turns}", **merging)
+        await site.fold(claim, *(step(each, at, NAMES[turns % 3]) for each in some))
 
-    folding = asyncio.create_task(go_on())
-    try:
+    async with beside(go_on):
         swapped = await rebuilt(site, swap=True)
-    finally:
-        ended.set()
-        assert await folding > 3
 
     assert {"funnel_users", "funnel_counts"} <= swapped.kinds.keys()
     assert (await rebuilt(site)).differences == []
