@@ -16,7 +16,7 @@ from services.segmenter.inbound.rejected_claims import keep_rejected
 from services.segmenter.inbound.sweeps import Sweeps
 from services.segmenter.usecases.fold_events import Folded, fold_events
 from services.segmenter.usecases.merge_users import Identities, Scene
-from services.segmenter.usecases.ports import NoRoomYet, Room, Store, ZoneMoved
+from services.segmenter.usecases.ports import NoRoomYet, Room, Store, check_zone
 from services.segmenter.usecases.sweep_deadlines import Swept, sweep_deadlines
 from services.segmenter.usecases.tell_channels import ChannelDesk
 from services.segmenter.usecases.write_history import History, Occasion
@@ -83,7 +83,7 @@ class EventLane:
         occasion = self._occasion(batch)
         try:
             rules = await store.rules()
-            self._stand_by_the_zone(rules.zone)
+            check_zone(str(self._calendar.zone), stored=rules.zone)
             scene = Scene(
                 occasion,
                 rules.policies,
@@ -92,7 +92,7 @@ class EventLane:
                 partial(_folded_until, connection, batch),
                 ChannelDesk(await self._room.channels(rules.channels), self._room.admit),
             )
-            oldest, _ = decoded.received or (None, None)
+            oldest, _ = decoded.received or (batch.now, batch.now)
             folded = await fold_events(decoded.events, scene, oldest=oldest)
             await keep_rejected(
                 connection,
@@ -128,11 +128,6 @@ class EventLane:
             self._calendar,
             counts=self._counts,
         )
-
-    def _stand_by_the_zone(self, zone: str | None) -> None:
-        """Count nothing in days of another zone: it may have been changed while this process stood still."""
-        if zone not in (None, str(self._calendar.zone)):
-            raise ZoneMoved(f"the days that are counted are those of {zone} now")
 
     async def _sweep(self, batch: Batch, scene: Scene) -> Swept | None:
         """Let time pass for those who are due; None where it is not the time to look."""

@@ -7,7 +7,7 @@ committed, for all that have one: what begins later finds the new zone, and what
 import asyncio
 
 from services.segmenter.outbound import fences
-from services.segmenter.usecases.ports import ZoneMoved
+from services.segmenter.usecases.ports import check_zone
 from shared.database.connection import Connection, translated
 from shared.database.product import stored_zone
 
@@ -24,9 +24,7 @@ async def stand_by(connection: Connection, zone: str) -> None:
     """Say that the open transaction counts in days of this zone. Raises ZoneMoved, StoreUnavailable."""
     with translated():
         await connection.execute("SELECT pg_current_xact_id()")
-    stored = await stored_zone(connection, "")
-    if stored not in (None, zone):
-        raise ZoneMoved(f"the days that are counted are those of {stored} now")
+    check_zone(zone, stored=await stored_zone(connection, ""))
 
 
 async def change(connection: Connection, zone: str) -> bool:

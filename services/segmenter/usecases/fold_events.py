@@ -84,12 +84,10 @@ class _Activity:
         return None
 
 
-async def fold_events(
-    events: Sequence[Folding], scene: Scene, *, oldest: datetime | None = None
-) -> Folded:
+async def fold_events(events: Sequence[Folding], scene: Scene, *, oldest: datetime) -> Folded:
     """Apply the events that are not known yet. The order of arrival does not matter to the result.
 
-    `oldest`: when the first of them was received, if the caller knows.
+    `oldest`: none of them was received earlier.
     Users who are touched are also taken through what is due for them by the watermark. Raises UsersMoved.
     """
     if not events:
@@ -100,8 +98,6 @@ async def fold_events(
     # Locked before the log is asked: what another lane folds for these users is in it by then.
     concerned = await ids_concerned(claims, stored=scene.identities) if claims else set()
     locked = await store.lock(acted.keys() | concerned)
-    if oldest is None:
-        oldest = min([each.event.received_at for each in events])
     fresh = await _without_repeats(events, store=store, since=oldest - DUPLICATE_WINDOW)
     merged = Merged(locked)
     if claims:
@@ -180,13 +176,13 @@ async def _arrivals(
     activity: Mapping[str, _Activity], first_seen: Mapping[str, datetime | None], scene: Scene
 ) -> dict[str, Arrivals]:
     """Return when these users were active, with channels that are decided."""
-    while True:
-        arrived = {
-            user_id: activity[user_id].arrivals(scene.occasion, scene.channels, first_seen=first)
+    occasion, channels = scene.occasion, scene.channels
+    return await channels.decided(
+        lambda: {
+            user_id: activity[user_id].arrivals(occasion, channels, first_seen=first)
             for user_id, first in first_seen.items()
         }
-        if not await scene.channels.decide():
-            return arrived
+    )
 
 
 async def _begin_users(

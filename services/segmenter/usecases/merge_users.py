@@ -245,10 +245,7 @@ async def _logged(
 
 
 async def _least(origins: Collection[Origin], scene: Scene) -> Origin:
-    while True:
-        origin = scene.channels.least(origins)
-        if not await scene.channels.decide():
-            return origin
+    return await scene.channels.decided(lambda: scene.channels.least(origins))
 
 
 def _first_only(by_root: Mapping[str, Sequence[Done]]) -> dict[str, list[Done]]:

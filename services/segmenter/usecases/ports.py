@@ -36,6 +36,15 @@ class ZoneMoved(RetryableError):
     """The days that are counted are no longer those of this process: it must not count any more."""
 
 
+def check_zone(mine: str, *, stored: str | None) -> None:
+    """Raise ZoneMoved where days of another zone are counted: it may have been changed while this process stood still.
+
+    None: no zone is settled yet.
+    """
+    if stored not in (None, mine):
+        raise ZoneMoved(f"the days that are counted are those of {stored} now")
+
+
 class UsersMoved(RetryableError):
     """A user was added by another lane while this transaction met them for the first time: begin it anew.
 

@@ -1,10 +1,12 @@
 """Count users under their channels while new channels turn up."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import TypeVar
 
 from services.segmenter.domain.channels import Channels
 from services.segmenter.domain.origin import Origin, least
 
+Counted = TypeVar("Counted")
 Admit = Callable[[Collection[str]], Awaitable[Channels]]
 
 
@@ -29,6 +31,13 @@ class ChannelDesk:
             if channels.is_undecided(each.channel):
                 self._met.add(each.channel)
         return least(named)
+
+    async def decided(self, count: Callable[[], Counted]) -> Counted:
+        """Return what `count` does, once every channel is decided that it asks `least` for."""
+        while True:
+            counted = count()
+            if not await self.decide():
+                return counted
 
     async def decide(self) -> bool:
         """Have the channels decided that were met and are not yet; say whether there were any."""
